@@ -1,0 +1,148 @@
+"""A folder in the layout of the Kaggle TFRecord release, as arrays: films at the model's size, labels, metadata."""
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from cxr.dataset.shards import Record, UnreadableShard, read_records
+from cxr.findings import CATEGORIES, NO_FINDING_INDEX
+from cxr.radiograph import UnreadableFilm, model_input, read_radiograph
+
+UNKNOWN: Final = "unknown"
+METADATA_COLUMNS: Final = ("patient", "view", "age", "sex", "source")
+NIH_NAMES: Final = {
+    "Image Index": "image_id",
+    "nih_image_index": "image_id",
+    "Patient ID": "patient",
+    "Patient Age": "age",
+    "Patient Gender": "sex",
+    "View Position": "view",
+}
+DECODE_BATCH: Final = 256
+
+
+class UnusableDataset(ValueError):
+    """A data folder that can't be trained on; the message is one sentence that says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFilms:
+    """Films with labels, row for row.
+
+    Attributes:
+        pixels: uint8 (n, size, size), the squares the model sees; may be a memory map.
+        labels: uint8 (n, 15), 0 or 1, in the order of `CATEGORIES`.
+        metadata: n rows indexed by image id with `patient`, `view`, `age` (years), `sex`, `source`;
+            "unknown" (NaN for age) where the folder does not say.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    metadata: pd.DataFrame
+
+    @property
+    def abnormal(self) -> np.ndarray:
+        """uint8 (n,): 1 where the film does not carry "No Finding"."""
+        return 1 - self.labels[:, NO_FINDING_INDEX]
+
+    def subset(self, mask: np.ndarray) -> "LabelledFilms":
+        """The films where the boolean `mask` (n,) is true, in memory."""
+        return LabelledFilms(np.asarray(self.pixels[mask]), self.labels[mask], self.metadata[mask])
+
+
+def load_labelled_films(folder: Path, size: int, cache: Path) -> LabelledFilms:
+    """Read every shard below a folder, each film through the same code that serves.
+
+    Args:
+        folder: holds `*.tfrec` at any depth, and `images_index.csv` or NIH's `Data_Entry_2017*.csv[.gz]` if there is one.
+        size: side of the model's square, pixels.
+        cache: folder in which the decoded squares are kept (n x size x size bytes), so that a second run starts at once.
+
+    Raises:
+        UnusableDataset: no shards, a damaged shard or film, a film that occurs twice, or labels that contradict themselves.
+    """
+    shards = sorted(folder.rglob("*.tfrec"))
+    if not shards:
+        raise UnusableDataset(f"There are no .tfrec files in {folder}.")
+    facts = ";".join(f"{s.name},{s.stat().st_size},{s.stat().st_mtime_ns}" for s in shards)
+    stem = cache / f"films-{size}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}"
+    pixels_path, labels_path = stem.with_suffix(".pixels.npy"), stem.with_suffix(".labels.npz")
+    if not labels_path.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        try:
+            _decode(shards, size, pixels_path, labels_path)
+        except UnreadableShard as error:
+            raise UnusableDataset(str(error)) from error
+    with np.load(labels_path, allow_pickle=False) as stored:
+        labels, ids = stored["labels"], [str(image_id) for image_id in stored["ids"]]
+    _check_labels(ids, labels)
+    return LabelledFilms(np.load(pixels_path, mmap_mode="r"), labels, read_metadata(folder, ids))
+
+
+def _decode(shards: list[Path], size: int, pixels_path: Path, labels_path: Path) -> None:
+    count = sum(1 for shard in shards for _ in read_records(shard))
+    pixels = np.lib.format.open_memmap(pixels_path, "w+", np.uint8, (count, size, size))
+    labels = np.zeros((count, len(CATEGORIES)), np.uint8)
+    ids: list[str] = []
+
+    def square(record: Record) -> np.ndarray:
+        try:
+            return np.rint(model_input(read_radiograph(record.image), size)).astype(np.uint8)
+        except UnreadableFilm as error:
+            raise UnusableDataset(f"Film {record.image_id}: {error}") from error
+
+    # Decoding releases the interpreter lock, so threads use all cores.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        records = (record for shard in shards for record in read_records(shard))
+        while batch := list(islice(records, DECODE_BATCH)):
+            start = len(ids)
+            for row, film in enumerate(pool.map(square, batch), start):
+                pixels[row] = film
+            labels[start : start + len(batch)] = [record.labels for record in batch]
+            ids.extend(record.image_id for record in batch)
+    pixels.flush()
+    # Written last: its presence says that the pixels are complete.
+    np.savez(labels_path, labels=labels, ids=np.array(ids))
+
+
+def _check_labels(ids: list[str], labels: np.ndarray) -> None:
+    if len(set(ids)) != len(ids):
+        raise UnusableDataset(f"{len(ids) - len(set(ids))} films occur more than once in the shards.")
+    findings = np.delete(labels, NO_FINDING_INDEX, axis=1)
+    contradictory = (labels[:, NO_FINDING_INDEX] == findings.any(axis=1)).sum()
+    if contradictory:
+        raise UnusableDataset(f"{contradictory} films carry both “No Finding” and a finding, or neither.")
+
+
+def read_metadata(folder: Path, image_ids: list[str]) -> pd.DataFrame:
+    """The metadata of some films, in their order; see `LabelledFilms.metadata`.
+
+    The folder's own `images_index.csv` wins over NIH's `Data_Entry_2017*.csv[.gz]`. Without either, the patient is the
+    first eight digits of the image id, as in NIH's release.
+
+    Raises:
+        UnusableDataset: a table lacks its image id, or a film has no patient.
+    """
+    found = sorted(folder.rglob("images_index.csv")) or sorted(folder.rglob("Data_Entry_2017*.csv*"))
+    table = pd.DataFrame(index=pd.Index(image_ids, name="image_id"))
+    if found:
+        given = pd.read_csv(found[0]).rename(columns=NIH_NAMES)
+        if "image_id" not in given:
+            raise UnusableDataset(f"{found[0].name} has no column “Image Index”.")
+        table = table.join(given.drop_duplicates("image_id").set_index("image_id").filter(METADATA_COLUMNS))
+    from_id = pd.Series(pd.to_numeric(table.index.str[:8], errors="coerce"), index=table.index)
+    table["patient"] = table["patient"].fillna(from_id) if "patient" in table else from_id
+    if table["patient"].isna().any():
+        raise UnusableDataset(f"{int(table['patient'].isna().sum())} films have no patient id.")
+    table["patient"] = table["patient"].astype(np.int64)
+    for column in ("view", "sex", "source"):
+        table[column] = table[column].fillna(UNKNOWN) if column in table else UNKNOWN
+    table["age"] = table["age"].astype(float) if "age" in table else np.nan
+    return table[list(METADATA_COLUMNS)]

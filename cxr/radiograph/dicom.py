@@ -1,0 +1,255 @@
+"""DICOM films, by pydicom's pixel chain: modality LUT, VOI LUT or window, then photometric interpretation (PS3.3 C.7.6.3,
+C.11.1, C.11.2; PS3.4 N.2)."""
+
+import io
+from typing import Final
+
+import numpy as np
+from pydicom import Dataset, dcmread
+from pydicom.filereader import read_dataset
+from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.uid import (
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from cxr.radiograph.film import Facts, Radiograph, UnreadableFilm
+
+TRANSFER_SYNTAXES: Final = frozenset(
+    {
+        ImplicitVRLittleEndian,
+        ExplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        RLELossless,
+        JPEGBaseline8Bit,
+        JPEGExtended12Bit,  # 8-bit images only; the licensed codecs here do not decode 12 bits
+        JPEGLossless,
+        JPEGLosslessSV1,
+        JPEGLSLossless,
+        JPEGLSNearLossless,
+        JPEG2000Lossless,
+        JPEG2000,
+    }
+)
+"""The pixel encodings that are read. Deflated data sets are not: a small file can grow a thousandfold."""
+
+FILM_MODALITIES: Final = frozenset({"CR", "DX", "RG", "OT", "SC", ""})
+"""Modalities that can be a radiograph. OT, SC and none say nothing either way."""
+
+ROBUST_PERCENTILES: Final = (0.5, 99.5)
+
+
+def read_dicom(data: bytes, max_pixels: int) -> Radiograph:
+    """Read a single-frame grey DICOM image (CR, DX).
+
+    Args:
+        data: the whole file, with its 128-byte preamble.
+        max_pixels: a larger image is refused from its header, before it is decoded.
+
+    Returns:
+        The film: VOI LUT or first window applied (robust percentiles where there is none), MONOCHROME1 inverted.
+
+    Raises:
+        UnreadableFilm: not an image, not a radiograph, several frames, colour, an encoding that is not supported,
+            impossible or absurd dimensions, truncated or damaged.
+    """
+    dataset = _parse(data)
+    _check(dataset, max_pixels)
+    try:
+        stored = dataset.pixel_array
+        values = apply_modality_lut(stored, dataset)
+    except Exception as error:
+        # Each codec has its own exceptions; whatever a codec says, the film can't be read.
+        raise UnreadableFilm(_undecodable(dataset)) from error
+    warnings: list[str] = []
+    padding = _padding(stored, dataset)
+    pixels, window = _grey_levels(np.asarray(values), padding, dataset, warnings)
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        pixels = 1 - pixels
+    if padding is not None:
+        pixels[padding] = 0
+    body_part = _text(dataset, "BodyPartExamined")
+    if body_part and body_part.upper() not in ("CHEST", "THORAX", "LUNG"):
+        warnings.append(f"The file says that it shows another body part: {body_part.lower()}.")
+    view = _text(dataset, "ViewPosition")
+    if view and view.upper() not in ("PA", "AP"):
+        warnings.append(f"The file says that its view is {view}; the model knows frontal films (PA, AP) only.")
+    facts = Facts(
+        kind="DICOM",
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        bits=int(dataset.BitsStored),
+        photometric=dataset.PhotometricInterpretation,
+        modality=_text(dataset, "Modality"),
+        view=view,
+        body_part=body_part,
+        pixel_spacing=_spacing(dataset),
+        window=window,
+    )
+    return Radiograph(pixels, facts, tuple(warnings))
+
+
+def _parse(data: bytes) -> Dataset:
+    """The data set, after its file meta information showed that it is an encoding we read."""
+    try:
+        stream = io.BytesIO(data)
+        stream.seek(132)
+        meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+        syntax = UID(str(meta.get("TransferSyntaxUID", "")))
+    except Exception as error:
+        raise UnreadableFilm("The DICOM file is truncated or damaged.") from error
+    if not syntax:
+        raise UnreadableFilm("The DICOM file does not say how it is encoded (Transfer Syntax UID is missing).")
+    if syntax not in TRANSFER_SYNTAXES:
+        raise UnreadableFilm(f"The DICOM file is encoded as {syntax.name}, which is not supported.")
+    try:
+        return dcmread(io.BytesIO(data))
+    except Exception as error:
+        raise UnreadableFilm("The DICOM file is truncated or damaged.") from error
+
+
+def _check(dataset: Dataset, max_pixels: int) -> None:
+    modality = (_text(dataset, "Modality") or "").upper()
+    if modality == "SR":
+        raise UnreadableFilm("This DICOM file is a structured report, not an image.")
+    if "PixelData" not in dataset:
+        name = UID(str(dataset.get("SOPClassUID", ""))).name or "of unknown class"
+        raise UnreadableFilm(f"This DICOM file holds no image ({name}).")
+    if modality not in FILM_MODALITIES:
+        raise UnreadableFilm(f"This DICOM file has modality {modality}; only radiographs (CR, DX) are read.")
+    frames = _integer(dataset, "NumberOfFrames", default=1)
+    if frames != 1:
+        raise UnreadableFilm(f"This DICOM file holds {frames} frames; a film is one image.")
+    if _integer(dataset, "SamplesPerPixel", default=1) != 1 or str(
+        dataset.get("PhotometricInterpretation", "")
+    ) not in ("MONOCHROME1", "MONOCHROME2"):
+        raise UnreadableFilm("This DICOM file holds a colour image; a radiograph is grey (MONOCHROME1 or MONOCHROME2).")
+    rows, columns = _integer(dataset, "Rows"), _integer(dataset, "Columns")
+    if rows < 1 or columns < 1:
+        raise UnreadableFilm(f"This DICOM file says that its image has {columns} x {rows} pixels.")
+    if rows * columns > max_pixels:
+        raise UnreadableFilm(
+            f"The image has {columns} x {rows} pixels, more than the {max_pixels / 1e6:g} megapixels that are read."
+        )
+    for keyword in ("BitsAllocated", "BitsStored", "PixelRepresentation"):
+        _integer(dataset, keyword)
+
+
+def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:
+    try:
+        value = dataset.get(keyword)
+        if value is None and default is not None:
+            return default
+        return int(value)
+    except Exception as error:
+        raise UnreadableFilm(f"The DICOM file has no usable {keyword}.") from error
+
+
+def _text(dataset: Dataset, keyword: str) -> str | None:
+    value = str(dataset.get(keyword) or "").strip()
+    return value or None
+
+
+def _spacing(dataset: Dataset) -> tuple[float, float] | None:
+    """(row, column) spacing in mm; at the detector where the file gives no calibrated one. Zero means unknown."""
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+        try:
+            row, column = (float(value) for value in dataset.get(keyword) or ())
+        except ValueError:
+            continue
+        if row > 0 and column > 0:
+            return row, column
+    return None
+
+
+def _undecodable(dataset: Dataset) -> str:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if syntax == JPEGExtended12Bit and dataset.BitsStored > 8:
+        return f"The DICOM file is encoded as {syntax.name} with 12 bits, which is not supported."
+    return f"The image in the DICOM file is truncated or damaged (encoded as {syntax.name})."
+
+
+def _padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray | None:
+    """Mask of the pixels that are no image (PS3.3 C.7.5.1.1.2), or None."""
+    value = dataset.get("PixelPaddingValue")
+    if not isinstance(value, int):
+        return None
+    limit = dataset.get("PixelPaddingRangeLimit", value)
+    low, high = sorted((value, limit if isinstance(limit, int) else value))
+    mask = (stored >= low) & (stored <= high)
+    return mask if mask.any() and not mask.all() else None
+
+
+def _grey_levels(
+    values: np.ndarray, padding: np.ndarray | None, dataset: Dataset, warnings: list[str]
+) -> tuple[np.ndarray, str]:
+    """Display values as float32 in 0..1 before photometric inversion, and in words where they come from."""
+    if dataset.get("VOILUTSequence"):
+        try:
+            shown = apply_voi_lut(values, dataset, index=0)
+            depth = dataset.VOILUTSequence[0].LUTDescriptor[2]
+            name = str(dataset.VOILUTSequence[0].get("LUTExplanation") or "").strip()
+        except Exception as error:
+            raise UnreadableFilm("The VOI lookup table of the DICOM file is damaged.") from error
+        return _clipped(shown, 0, 2**depth - 1), _named("VOI LUT", name, len(dataset.VOILUTSequence))
+    windows = _windows(dataset)
+    if windows:
+        try:
+            shown = apply_voi_lut(values, dataset, index=0, prefer_lut=False)
+        except ValueError:
+            warnings.append("The window that the file gives can't be used; grey levels were set from the image itself.")
+        else:
+            names = dataset.get("WindowCenterWidthExplanation") or ""
+            name = str(names if isinstance(names, str) else names[0]).strip()
+            return _clipped(shown, *_window_output(dataset)), _named("window", name, windows)
+    else:
+        warnings.append("The file gives no window; grey levels were set from the image itself.")
+    image = values[~padding] if padding is not None else values
+    low, high = np.percentile(image, ROBUST_PERCENTILES)
+    if low == high:
+        low, high = float(image.min()), float(image.max())
+    return _clipped(values, low, high), "percentiles {:g} to {:g}".format(*ROBUST_PERCENTILES)
+
+
+def _windows(dataset: Dataset) -> int:
+    """How many usable pairs of window centre and width the file gives; a width of 0 is none."""
+    centre, width = dataset.get("WindowCenter"), dataset.get("WindowWidth")
+    if centre is None or width is None or centre == "" or width == "":
+        return 0
+    widths = list(width) if dataset["WindowWidth"].VM > 1 else [width]
+    return len(widths) if widths and widths[0] > 0 else 0
+
+
+def _window_output(dataset: Dataset) -> tuple[float, float]:
+    """The values between which pydicom's windowing puts its result."""
+    if dataset.get("ModalityLUTSequence"):
+        return 0.0, 2.0 ** dataset.ModalityLUTSequence[0].LUTDescriptor[2] - 1
+    bits = int(dataset.BitsStored)
+    signed = dataset.PixelRepresentation == 1
+    low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
+    slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
+    if slope is None or intercept is None:
+        return low, high
+    return low * float(slope) + float(intercept), high * float(slope) + float(intercept)
+
+
+def _clipped(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    if low == high:
+        return np.zeros(values.shape, np.float32)
+    return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
+
+
+def _named(what: str, name: str, count: int) -> str:
+    label = f"{what} “{name}”" if name else what
+    return f"{label} (first of {count})" if count > 1 else label

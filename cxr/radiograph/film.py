@@ -1,0 +1,52 @@
+"""What a film is once it has been read."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+class UnreadableFilm(ValueError):
+    """A file that can't be read as a film. The message is one sentence for the reader."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file says of itself. No name, number or date of a patient is kept.
+
+    Attributes:
+        kind: "DICOM", "PNG" or "JPEG", from the content.
+        width, height: pixels, after the orientation that the file asks for was applied.
+        bits: bits per pixel that carry information (DICOM Bits Stored, PNG bit depth).
+        photometric: DICOM photometric interpretation, or the colour model of a PNG or JPEG.
+        modality: DICOM modality such as "DX"; None where the file does not say.
+        view: DICOM view position such as "PA" or "AP"; None where the file does not say.
+        body_part: DICOM body part examined; None where the file does not say.
+        pixel_spacing: (row, column) spacing in mm; None where the file does not say.
+        window: how grey levels were chosen from the stored values, in words; None for PNG and JPEG.
+    """
+
+    kind: str
+    width: int
+    height: int
+    bits: int
+    photometric: str
+    modality: str | None = None
+    view: str | None = None
+    body_part: str | None = None
+    pixel_spacing: tuple[float, float] | None = None
+    window: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """One film, ready to be seen and to be classified.
+
+    Attributes:
+        pixels: float32 (height, width) in 0..1, bright = dense (bone is white).
+        facts: what the file says of itself.
+        warnings: sentences that the reader should see.
+    """
+
+    pixels: np.ndarray
+    facts: Facts
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,50 @@
+"""From bytes to a film. The kind is told by the content; a file's name is never looked at."""
+
+from typing import Final
+
+import numpy as np
+
+from cxr.radiograph.dicom import read_dicom
+from cxr.radiograph.film import Radiograph, UnreadableFilm
+from cxr.radiograph.raster import read_raster
+from cxr.settings import settings
+
+PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+JPEG_SIGNATURE: Final = b"\xff\xd8\xff"
+DICOM_PREAMBLE: Final = 128
+DICOM_PREFIX: Final = b"DICM"
+
+
+def read_radiograph(data: bytes) -> Radiograph:
+    """Read one PNG, JPEG or DICOM film.
+
+    Args:
+        data: the whole file.
+
+    Returns:
+        The film: float32 pixels in 0..1, bright = dense, with the file's facts and warnings for the reader.
+
+    Raises:
+        UnreadableFilm: for anything else, with one sentence that says why.
+    """
+    limit = int(settings().max_megapixels * 1e6)
+    if not data:
+        raise UnreadableFilm("The file is empty.")
+    # DICOM first: the 128 bytes before its prefix are free, and some writers put the header of a TIFF there.
+    if data[DICOM_PREAMBLE : DICOM_PREAMBLE + 4] == DICOM_PREFIX:
+        film = read_dicom(data, limit)
+    elif data.startswith(PNG_SIGNATURE):
+        film = read_raster(data, "PNG", limit)
+    elif data.startswith(JPEG_SIGNATURE):
+        film = read_raster(data, "JPEG", limit)
+    else:
+        raise UnreadableFilm("This is not a PNG, JPEG or DICOM file.")
+    return _checked(film)
+
+
+def _checked(film: Radiograph) -> Radiograph:
+    if not np.isfinite(film.pixels).all():
+        raise UnreadableFilm("The image holds pixels that are not numbers.")
+    if film.pixels.min() == film.pixels.max():
+        raise UnreadableFilm("The image is blank: all its pixels have the same value.")
+    return film

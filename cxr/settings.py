@@ -1,0 +1,49 @@
+"""Every setting of the product, in one frozen object: `CXR_*` variables, then `cxr.toml`, then the defaults here."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The folder that holds `app.py`, `models/` and the rest."""
+
+
+class Settings(BaseSettings):
+    """What an operator may change. A variable `CXR_<NAME>` wins over `name = …` in `cxr.toml` in the project's folder."""
+
+    model_config = SettingsConfigDict(env_prefix="CXR_", toml_file=ROOT / "cxr.toml", frozen=True, extra="forbid")
+
+    models_dir: Path = Field(ROOT / "models", description="Folder of the model bundles, one folder each.")
+    model: str = Field("default", description="Name of the bundle that serves.")
+    cache_dir: Path = Field(ROOT / "cache", description="Where training keeps its decoded films.")
+    threads: Annotated[int, Field(ge=0)] = Field(
+        0, description="CPU threads of one pass of the serving graph; 0 leaves the choice to the runtime."
+    )
+    max_megapixels: Annotated[float, Field(gt=0)] = Field(
+        64.0, description="Films with more pixels than this are refused from their header."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read once. Raises pydantic's `ValidationError`, which names each bad value."""
+    return Settings()

@@ -1,0 +1,1 @@
+"""From a folder of labelled films to a bundle: fine-tuning, calibration, evaluation."""

@@ -1,0 +1,44 @@
+"""Variation that two films of the same chest could show. Never a flip: the heart is on the left, and that is a finding."""
+
+import numpy as np
+from PIL import Image
+
+from cxr.training.config import TrainingConfig
+
+
+def augment(film: np.ndarray, config: TrainingConfig, rng: np.random.Generator) -> np.ndarray:
+    """Rotate, scale, shift, re-expose and add noise.
+
+    Args:
+        film: uint8 (size, size), grey levels 0..255.
+        config: the largest change of each kind; the changes are uniform up to it, in both directions.
+        rng: source of randomness.
+
+    Returns:
+        float32 (size, size), grey levels 0..255.
+    """
+    moved = _move(film, config, rng)
+    gamma, contrast = np.exp(rng.uniform(-config.exposure, config.exposure, size=2))
+    exposed = (moved / 255) ** gamma
+    centre = exposed.mean()
+    exposed = 255 * ((exposed - centre) * contrast + centre)
+    noise = rng.standard_normal(film.shape, np.float32) * rng.uniform(0, config.noise)
+    return np.clip(exposed + noise, 0, 255).astype(np.float32)
+
+
+def _move(film: np.ndarray, config: TrainingConfig, rng: np.random.Generator) -> np.ndarray:
+    size = film.shape[0]
+    angle = np.deg2rad(rng.uniform(-config.rotation, config.rotation))
+    scale = np.exp(rng.uniform(-config.scaling, config.scaling))
+    dx, dy = rng.uniform(-config.shift, config.shift, size=2) * size
+    # Pillow wants the map from output to input pixels; the centre of the film turns about itself.
+    cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
+    middle = size / 2
+    matrix = (
+        cos, sin, middle - cos * (middle + dx) - sin * (middle + dy),
+        -sin, cos, middle + sin * (middle + dx) - cos * (middle + dy),
+    )  # fmt: skip
+    moved = Image.fromarray(film).transform(
+        (size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=0
+    )
+    return np.asarray(moved, np.float32)

@@ -1,0 +1,68 @@
+"""Everything that decides what a training run does. Saved with the run, and in the card of the model it makes."""
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+
+class TrainingConfig(BaseModel):
+    """A training run. Every field can be set in a TOML file and by a command-line option of the same name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backbone: str = Field("efficientnet_lite0", description="feature extractor, a name of `cxr.model.backbones`")
+    imagenet: bool = Field(True, description="start from ImageNet weights; false: random initialisation")
+    input_size: int = Field(320, ge=32, description="side of the square film, pixels")
+    seed: int = Field(0, ge=0, description="of the split, the initialisation, the order of films and the augmentation")
+
+    train_fraction: float = Field(0.60, gt=0, lt=1, description="share of the patients that train")
+    validation_fraction: float = Field(0.08, gt=0, lt=1, description="… that choose the epoch")
+    calibration_fraction: float = Field(0.12, gt=0, lt=1, description="… that calibrate and set thresholds")
+    test_fraction: float = Field(0.20, gt=0, lt=1, description="… that the reported numbers are measured on")
+
+    epochs: int = Field(15, ge=1, description="passes over the training films")
+    batch_size: int = Field(32, ge=2, description="films per step")
+    learning_rate: float = Field(4e-4, gt=0, description="peak rate of AdamW, reached after the warm-up")
+    warmup: float = Field(0.15, ge=0, lt=1, description="share of the steps with rising rate; then a cosine to zero")
+    weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay of AdamW")
+    ema: float = Field(0.98, ge=0, lt=1, description="momentum of the average of the weights; 0: no average")
+    dropout: float = Field(0.2, ge=0, lt=1, description="share of feature channels dropped before the head")
+    label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="labels become s and 1 - s")
+    max_class_weight: float = Field(5.0, ge=1, description="most that sqrt(negatives / positives) may weight a positive")
+
+    rotation: float = Field(8.0, ge=0, le=10, description="augmentation: largest rotation, degrees")
+    scaling: float = Field(0.10, ge=0, le=0.3, description="augmentation: largest change of size, share")
+    shift: float = Field(0.04, ge=0, le=0.2, description="augmentation: largest shift, share of the side")
+    exposure: float = Field(0.25, ge=0, le=1, description="augmentation: largest change of log gamma and log contrast")
+    noise: float = Field(3.0, ge=0, le=50, description="augmentation: largest standard deviation of noise, grey levels")
+
+    @model_validator(mode="after")
+    def _fractions_sum_to_one(self) -> "TrainingConfig":
+        if abs(sum(self.fractions) - 1) > 1e-9:
+            raise ValueError(f"the four split fractions {self.fractions} must sum to 1")
+        return self
+
+    @property
+    def fractions(self) -> tuple[float, float, float, float]:
+        """Shares of the patients in train, validation, calibration and test."""
+        return self.train_fraction, self.validation_fraction, self.calibration_fraction, self.test_fraction
+
+
+def load_config(path: Path | None, overrides: dict[str, object]) -> TrainingConfig:
+    """The configuration of a TOML file (None: the defaults) with overrides.
+
+    Raises:
+        ValueError: the file is missing or no TOML, or a value is unknown or out of range; one sentence.
+    """
+    values: dict[str, object] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text())
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ValueError(f"The configuration {path} can't be read: {error}.") from error
+    try:
+        return TrainingConfig.model_validate(values | overrides)
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, e['loc'])) or 'configuration'}: {e['msg']}" for e in error.errors())
+        raise ValueError("The training configuration is not valid: " + "; ".join(problems) + ".") from error
