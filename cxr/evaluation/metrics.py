@@ -1,25 +1,17 @@
 """AUROC and rates with bootstrap intervals over patients, vectorised over the resamples."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+
+from cxr.model.card import Estimate
 
 RESAMPLES: Final = 2000
 CONFIDENCE: Final = 0.95
 MIN_FILMS: Final = 5
 """A rate or an AUROC needs at least this many films of each class it is about; below, there is too little to say."""
 CHUNK: Final = 250
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95% interval; `low` and `high` are percentiles of the bootstrap over patients."""
-
-    value: float
-    low: float
-    high: float
 
 
 def patient_weights(patients: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
@@ -80,7 +72,7 @@ def estimate(statistic: Callable[[np.ndarray | None], np.ndarray], weights: np.n
     """
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.nanpercentile(statistic(weights), [tail, 100 - tail])
-    return Estimate(float(statistic(None)[0]), float(low), float(high))
+    return Estimate(value=float(statistic(None)[0]), low=float(low), high=float(high))
 
 
 def auroc_estimate(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> Estimate | None:

@@ -37,7 +37,9 @@ def read_raster(data: bytes, kind: str, max_pixels: int) -> Radiograph:
     except UnreadableFilm:
         raise
     except Image.DecompressionBombError as error:
-        raise UnreadableFilm(f"The image has more than {max_pixels / 1e6:g} megapixels, the most that is read.") from error
+        raise UnreadableFilm(
+            f"The image has more than {max_pixels / 1e6:g} megapixels, the most that is read."
+        ) from error
     except Exception as error:
         # Pillow raises OSError, SyntaxError, ValueError, struct.error and zlib.error for damaged files.
         raise UnreadableFilm(f"The {kind} file is truncated or damaged.") from error

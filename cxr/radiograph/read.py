@@ -1,5 +1,6 @@
 """From bytes to a film. The kind is told by the content; a file's name is never looked at."""
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,8 @@ PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE: Final = b"\xff\xd8\xff"
 DICOM_PREAMBLE: Final = 128
 DICOM_PREFIX: Final = b"DICM"
+# The originals of ChestX-ray14 have proportions up to about 1.25; the model has seen nothing narrower.
+UNUSUAL_PROPORTIONS: Final = 1.4
 
 
 def read_radiograph(data: bytes) -> Radiograph:
@@ -47,4 +50,11 @@ def _checked(film: Radiograph) -> Radiograph:
         raise UnreadableFilm("The image holds pixels that are not numbers.")
     if film.pixels.min() == film.pixels.max():
         raise UnreadableFilm("The image is blank: all its pixels have the same value.")
+    width, height = film.facts.width, film.facts.height
+    if max(width, height) > UNUSUAL_PROPORTIONS * min(width, height):
+        shape = "wide" if width > height else "tall"
+        warning = (
+            f"The film is unusually {shape} ({width} x {height} pixels); the model sees it squeezed into a square."
+        )
+        return replace(film, warnings=(*film.warnings, warning))
     return film

@@ -29,7 +29,9 @@ class TrainingConfig(BaseModel):
     ema: float = Field(0.98, ge=0, lt=1, description="momentum of the average of the weights; 0: no average")
     dropout: float = Field(0.2, ge=0, lt=1, description="share of feature channels dropped before the head")
     label_smoothing: float = Field(0.0, ge=0, lt=0.5, description="labels become s and 1 - s")
-    max_class_weight: float = Field(5.0, ge=1, description="most that sqrt(negatives / positives) may weight a positive")
+    max_class_weight: float = Field(
+        5.0, ge=1, description="most that sqrt(negatives / positives) may weight a positive"
+    )
 
     rotation: float = Field(8.0, ge=0, le=10, description="augmentation: largest rotation, degrees")
     scaling: float = Field(0.10, ge=0, le=0.3, description="augmentation: largest change of size, share")

@@ -1,11 +1,6 @@
 """Fine-tuning of a classifier, in plain Keras 3: the same code runs on the TensorFlow, JAX and PyTorch backends."""
 
-import csv
-import ctypes
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 
 import keras
@@ -14,28 +9,16 @@ from keras import ops
 
 from cxr.dataset.labelled import LabelledFilms
 from cxr.evaluation.metrics import auroc, enough
-from cxr.findings import FINDING_INDICES
-from cxr.model.classifier import LOGITS
+from cxr.findings import FINDING_INDICES, NO_FINDING_INDEX
+from cxr.model.card import Epoch
+from cxr.model.classifier import LOGITS, MAPS
+from cxr.model.export import predict
 from cxr.training.augment import augment
 from cxr.training.config import TrainingConfig
-
-PREDICT_BATCH = 64
 
 
 class TrainingDiverged(RuntimeError):
     """The loss is no longer a number."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch showed: training loss, macro-AUROC over the 14 findings and AUROC of abnormal on the
-    validation patients (NaN where there are too few), and seconds."""
-
-    number: int
-    loss: float
-    macro_auroc: float
-    abnormal_auroc: float
-    seconds: float
 
 
 def fit(
@@ -43,9 +26,8 @@ def fit(
     train: LabelledFilms,
     validation: LabelledFilms,
     config: TrainingConfig,
-    metrics_file: Path,
     report: Callable[[Epoch], None],
-) -> list[Epoch]:
+) -> tuple[list[Epoch], int]:
     """Train a classifier in place and leave it with the weights of its best epoch.
 
     The best epoch is the one with the highest macro-AUROC over the findings on the validation films (AUROC of abnormal
@@ -55,13 +37,15 @@ def fit(
         model: of `build_classifier`.
         train, validation: films of different patients at the model's input size.
         config: see `TrainingConfig`.
-        metrics_file: CSV that gets a row as each epoch ends.
         report: called as each epoch ends.
+
+    Returns:
+        The epochs, and the number of the best.
 
     Raises:
         TrainingDiverged: the loss became NaN or infinite.
     """
-    _keep_freed_memory()
+    _start_from_prior(model, train.labels, config)
     trained = keras.Model(model.input, model.output[LOGITS])
     batches = _Batches(train, config)
     optimizer = keras.optimizers.AdamW(
@@ -73,20 +57,11 @@ def fit(
     # Biases and batch-norm gains are scales, not weights to shrink.
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     trained.compile(optimizer=optimizer, loss=_loss(train.labels, config))
-    best = _BestEpoch(validation, metrics_file, report)
+    best = _BestEpoch(model, validation, report)
     callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if config.ema > 0 else []
     trained.fit(batches, epochs=config.epochs, callbacks=[*callbacks, best], verbose=0)
-    trained.set_weights(best.weights)
-    return best.epochs
-
-
-def predict(model: keras.Model, films: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Logits float32 (n, 15) and maps float32 (n, h, w, 15) of uint8 or float films (n, size, size)."""
-    outputs = [
-        model.predict_on_batch(np.asarray(films[start : start + PREDICT_BATCH], np.float32)[..., None])
-        for start in range(0, len(films), PREDICT_BATCH)
-    ]
-    return tuple(np.concatenate([np.asarray(o[key]) for o in outputs]) for key in ("logits", "maps"))  # type: ignore[return-value]
+    model.set_weights(best.weights)
+    return best.epochs, best.number
 
 
 class _Batches(keras.utils.PyDataset):
@@ -120,13 +95,14 @@ class _Batches(keras.utils.PyDataset):
 class _BestEpoch(keras.callbacks.Callback):
     """Scores every epoch on the validation films and remembers the weights of the best."""
 
-    def __init__(self, validation: LabelledFilms, metrics_file: Path, report: Callable[[Epoch], None]):
+    def __init__(self, classifier: keras.Model, validation: LabelledFilms, report: Callable[[Epoch], None]):
         super().__init__()
+        self.classifier = classifier
         self.validation = validation
-        self.metrics_file = metrics_file
         self.report = report
         self.epochs: list[Epoch] = []
         self.weights: list[np.ndarray] = []
+        self.number = 0
         self.best = -np.inf
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -138,34 +114,20 @@ class _BestEpoch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         films = self.validation
-        logits = np.concatenate(
-            [
-                np.asarray(
-                    self.model.predict_on_batch(films.pixels[i : i + PREDICT_BATCH].astype(np.float32)[..., None])
-                )
-                for i in range(0, len(films.pixels), PREDICT_BATCH)
-            ]
+        logits, _ = predict(self.classifier, films.pixels)
+        aurocs = [auroc(films.labels[:, k], logits[:, k])[0] for k in FINDING_INDICES if enough(films.labels[:, k])]
+        shown = Epoch(
+            number=epoch + 1,
+            loss=float((logs or {})["loss"]),
+            macro_auroc=float(np.mean(aurocs)) if aurocs else None,
+            abnormal_auroc=float(auroc(films.abnormal, -logits[:, NO_FINDING_INDEX])[0]),
+            seconds=monotonic() - self.started,
         )
-        aurocs = [
-            auroc(films.labels[:, k], logits[:, k])[0] for k in FINDING_INDICES if enough(films.labels[:, k])
-        ]
-        abnormal = auroc(films.abnormal, -logits[:, 0])[0] if enough(films.abnormal) else np.nan
-        macro = float(np.mean(aurocs)) if aurocs else np.nan
-        shown = Epoch(epoch + 1, float((logs or {})["loss"]), macro, float(abnormal), monotonic() - self.started)
         self.epochs.append(shown)
-        self._write(shown)
-        score = next((s for s in (macro, abnormal) if np.isfinite(s)), 0.0)
-        if score > self.best:
-            self.best, self.weights = score, self.model.get_weights()
+        score = shown.abnormal_auroc if shown.macro_auroc is None else shown.macro_auroc
+        if score is not None and score > self.best:
+            self.best, self.number, self.weights = score, shown.number, self.classifier.get_weights()
         self.report(shown)
-
-    def _write(self, epoch: Epoch) -> None:
-        new = not self.metrics_file.exists()
-        with self.metrics_file.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(vars(epoch))
-            writer.writerow(vars(epoch).values())
 
 
 def _schedule(config: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -180,10 +142,8 @@ def _schedule(config: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.
 
 
 def _loss(labels: np.ndarray, config: TrainingConfig) -> Callable[..., keras.KerasTensor]:
-    """Binary cross-entropy of the 15 logits; a positive counts sqrt(negatives / positives) of its category."""
-    positives = labels.sum(0).astype(np.float32)
-    ratio = (len(labels) - positives) / np.maximum(positives, 1)
-    weight = np.clip(np.sqrt(ratio), 1, config.max_class_weight).astype(np.float32)
+    """Binary cross-entropy of the 15 logits, positives weighted by `class_weights`."""
+    weight = class_weights(labels, config)
     smoothing = config.label_smoothing
 
     def loss(y_true: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
@@ -194,15 +154,24 @@ def _loss(labels: np.ndarray, config: TrainingConfig) -> Callable[..., keras.Ker
     return loss
 
 
-def _keep_freed_memory() -> None:
-    """Tell glibc to reuse large blocks instead of returning them to the kernel.
+def class_weights(labels: np.ndarray, config: TrainingConfig) -> np.ndarray:
+    """What a positive of each category counts in the loss: sqrt(negatives / positives), from 1 to the configured most.
 
-    Without this a CPU training loop spends most of its time in page faults. Elsewhere than on glibc nothing is done.
+    Args:
+        labels: (n, 15) of the training films.
+
+    Returns:
+        float32 (15,).
     """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-        mallopt(M_MMAP_MAX, 0)
+    positives = labels.sum(0).astype(np.float32)
+    ratio = (len(labels) - positives) / np.maximum(positives, 1)
+    return np.clip(np.sqrt(ratio), 1, config.max_class_weight).astype(np.float32)
+
+
+def _start_from_prior(model: keras.Model, labels: np.ndarray, config: TrainingConfig) -> None:
+    """Set the head's constant to the weighted log odds of each category (Lin et al. 2017, arXiv:1708.02002, section 4.1),
+    so that the maps need only say how a film differs from the average film."""
+    positives = labels.sum(0) + 0.5
+    odds = class_weights(labels, config) * positives / (len(labels) - positives + 1)
+    kernel, _ = model.get_layer(MAPS).get_weights()
+    model.get_layer(MAPS).set_weights([kernel, np.log(odds)])

@@ -1,0 +1,122 @@
+"""`python -m cxr …`: what the pages can do, for scripts. Exit status 0, 1 for a failure, 2 for wrong usage."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from cxr.settings import settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    try:
+        settings()
+    except (ValidationError, ValueError) as error:
+        print(f"The settings are not valid: {error}", file=sys.stderr)
+        return 2
+    return int(args.run(args))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m cxr", description="Chest X-ray triage. Research software.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    classify = commands.add_parser("classify", help="give films a verdict")
+    classify.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    classify.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
+    classify.add_argument("--model", metavar="NAME", help="a bundle in the models folder (default: the serving one)")
+    classify.add_argument(
+        "--point", choices=("rule-out", "balanced", "rule-in"), default="balanced", help="operating point"
+    )
+    classify.add_argument("--heatmaps", type=Path, metavar="DIR", help="write a PNG for each flagged finding here")
+    classify.set_defaults(run=_classify)
+
+    finetune = commands.add_parser("finetune", help="train a model and write it as a bundle")
+    finetune.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with .tfrec shards")
+    finetune.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new bundle")
+    finetune.add_argument("--config", type=Path, metavar="FILE", help="TOML file with any of the options below")
+    _add_config_options(finetune)
+    finetune.set_defaults(run=_finetune)
+
+    verify = commands.add_parser("verify", help="check a bundle: hashes, and serving graph against Keras")
+    verify.add_argument("--model", metavar="NAME", help="a bundle in the models folder (default: the serving one)")
+    verify.set_defaults(run=_verify)
+    return parser
+
+
+def _add_config_options(parser: argparse.ArgumentParser) -> None:
+    from cxr.training.config import TrainingConfig
+
+    group = parser.add_argument_group("training options", "Each overrides the file of --config.")
+    for name, field in TrainingConfig.model_fields.items():
+        group.add_argument(
+            f"--{name.replace('_', '-')}",
+            metavar="VALUE",
+            default=argparse.SUPPRESS,
+            help=f"{field.description} (default: {field.default})".replace("%", "%%"),
+        )
+
+
+def _classify(args: argparse.Namespace) -> int:
+    from cxr.classify import classify_files
+    from cxr.model.bundle import BundleRejected
+
+    try:
+        classify_files(args.files, model=args.model, point=args.point, json_lines=args.json, heatmaps=args.heatmaps)
+    except (BundleRejected, OSError) as error:
+        return _failed(error)
+    return 0
+
+
+def _finetune(args: argparse.Namespace) -> int:
+    from cxr.training.config import TrainingConfig, load_config
+
+    overrides = {name: value for name, value in vars(args).items() if name in TrainingConfig.model_fields}
+    try:
+        config = load_config(args.config, overrides)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    # TensorFlow's own start-up lines say nothing that this command's user could act on.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from cxr.dataset.labelled import UnusableDataset
+    from cxr.model.backbones import WeightsUnavailable
+    from cxr.model.bundle import BundleRejected
+    from cxr.training.finetune import finetune
+    from cxr.training.fit import TrainingDiverged
+
+    try:
+        bundle = finetune(args.data, args.out, config, report=lambda line: print(line, flush=True))
+    except (UnusableDataset, ValueError, WeightsUnavailable, TrainingDiverged, BundleRejected, OSError) as error:
+        return _failed(error)
+    overall = bundle.card.evaluation.overall
+    for name, value in (("abnormal AUROC", overall.abnormal_auroc), ("macro-AUROC", overall.macro_auroc)):
+        if value is not None:
+            print(f"test {name} {value.value:.3f} (95% interval {value.low:.3f} to {value.high:.3f})")
+    print(f"wrote {bundle.path}")
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from cxr.model.bundle import BundleRejected, bundle_path, load_bundle, load_probe
+    from cxr.model.export import verify
+
+    try:
+        bundle = load_bundle(bundle_path(args.model or settings().model))
+        difference = verify(bundle, load_probe(bundle.path).films)
+    except BundleRejected as error:
+        return _failed(error)
+    print(f"{bundle.name}: all hashes match; serving graph and Keras differ by at most {difference:.1e}")
+    return 0
+
+
+def _failed(error: Exception) -> int:
+    print(error, file=sys.stderr)
+    return 1

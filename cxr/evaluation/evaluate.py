@@ -1,0 +1,137 @@
+"""The evaluation that goes into a card: discrimination and calibration on the test patients, next to what needs no model."""
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from cxr.evaluation.metrics import auroc, auroc_estimate, enough, estimate, macro_auroc_estimate, patient_weights
+from cxr.findings import CATEGORIES, FINDING_INDICES, FINDINGS, NO_FINDING_INDEX
+from cxr.model.card import Evaluation, FindingMetrics, GroupMetrics, Reliability
+
+BINS: Final = 10
+FINDING_COLUMNS: Final = list(FINDING_INDICES)
+
+
+def evaluate(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    uncalibrated: np.ndarray,
+    metadata: pd.DataFrame,
+    train_labels: np.ndarray,
+    train_metadata: pd.DataFrame,
+) -> Evaluation:
+    """Measure a model on its test films.
+
+    Args:
+        labels: (n, 15) 0 or 1.
+        probabilities, uncalibrated: float (n, 15), after and before calibration.
+        metadata: n rows with `patient`, `source` and `view`.
+        train_labels, train_metadata: of the training films, which the baselines learn from.
+    """
+    weights = patient_weights(metadata["patient"].to_numpy())
+    by_view_alone = view_only(train_labels, train_metadata["view"], metadata["view"])
+    prior = np.broadcast_to(train_labels.mean(0), labels.shape)
+
+    def group(mask: np.ndarray) -> GroupMetrics:
+        return _group(labels[mask], probabilities[mask], by_view_alone[mask], metadata[mask], weights[:, mask])
+
+    def groups(column: str) -> dict[str, GroupMetrics]:
+        counts = metadata[column].value_counts()
+        return {str(value): group((metadata[column] == value).to_numpy()) for value in counts.index}
+
+    return Evaluation(
+        overall=group(np.ones(len(labels), bool)),
+        by_source=groups("source"),
+        by_view=groups("view"),
+        findings={
+            name: FindingMetrics(
+                positives=int(labels[:, k].sum()),
+                auroc=auroc_estimate(labels[:, k], probabilities[:, k], weights),
+            )
+            for name, k in zip(FINDINGS, FINDING_COLUMNS, strict=True)
+        },
+        reliability=_reliability(
+            1 - labels[:, NO_FINDING_INDEX],
+            1 - probabilities[:, NO_FINDING_INDEX],
+            1 - uncalibrated[:, NO_FINDING_INDEX],
+            weights,
+        ),
+        pooled_auroc=pooled_auroc(labels, probabilities),
+        constant_prior_pooled_auroc=pooled_auroc(labels, prior),
+    )
+
+
+def view_only(train_labels: np.ndarray, train_views: pd.Series, views: pd.Series) -> np.ndarray:
+    """What a model would say that sees nothing but the projection: each category's rate among the training films of the view.
+
+    Args:
+        train_labels: (n, 15); train_views: n views such as "PA".
+        views: m views.
+
+    Returns:
+        float (m, 15); for a view that the training films do not have, the overall rates.
+    """
+    rates = pd.DataFrame(train_labels, columns=list(CATEGORIES)).groupby(train_views.to_numpy()).mean()
+    return rates.reindex(views).fillna(pd.Series(train_labels.mean(0), index=rates.columns)).to_numpy()
+
+
+def pooled_auroc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """AUROC over the 14 findings pooled into one column. Prevalences alone score high here; never report it by itself."""
+    return float(auroc(labels[:, FINDING_COLUMNS].ravel(), scores[:, FINDING_COLUMNS].ravel())[0])
+
+
+def calibration_error(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Expected calibration error over `BINS` bins of equal mass (Naeini et al. 2015), for each row of weights.
+
+    The mass-weighted mean over the bins of |share of positives - mean probability|.
+
+    Args:
+        labels: (n,) 0 or 1; probabilities: (n,) in 0..1; weights: (r, n) or None for one row of ones.
+
+    Returns:
+        float (r,).
+    """
+    weights = np.ones((1, len(labels))) if weights is None else weights
+    order = np.argsort(probabilities, kind="stable")
+    starts = np.unique(np.linspace(0, len(order), BINS + 1).astype(int)[:-1])
+    gaps = weights[:, order] * (labels[order] - probabilities[order])
+    return np.abs(np.add.reduceat(gaps, starts, axis=1)).sum(1) / weights.sum(1)
+
+
+def brier_score(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Mean squared error of the probabilities (Brier 1950), for each row of weights (r, n): float (r,)."""
+    weights = np.ones((1, len(labels))) if weights is None else weights
+    return weights @ (probabilities - labels) ** 2 / weights.sum(1)
+
+
+def _group(
+    labels: np.ndarray, probabilities: np.ndarray, view_alone: np.ndarray, metadata: pd.DataFrame, weights: np.ndarray
+) -> GroupMetrics:
+    abnormal = 1 - labels[:, NO_FINDING_INDEX]
+    findings = labels[:, FINDING_COLUMNS]
+    macro, count = macro_auroc_estimate(findings, probabilities[:, FINDING_COLUMNS], weights)
+    view_macro, _ = macro_auroc_estimate(findings, view_alone[:, FINDING_COLUMNS], weights)
+    return GroupMetrics(
+        films=len(labels),
+        patients=int(metadata["patient"].nunique()),
+        abnormal_films=int(abnormal.sum()),
+        abnormal_auroc=auroc_estimate(abnormal, 1 - probabilities[:, NO_FINDING_INDEX], weights),
+        macro_auroc=macro,
+        macro_findings=count,
+        view_only_abnormal_auroc=auroc_estimate(abnormal, 1 - view_alone[:, NO_FINDING_INDEX], weights),
+        view_only_macro_auroc=view_macro,
+    )
+
+
+def _reliability(
+    abnormal: np.ndarray, probability: np.ndarray, uncalibrated: np.ndarray, weights: np.ndarray
+) -> Reliability:
+    if not enough(abnormal):
+        raise ValueError("The test films have too few of one class to measure calibration.")
+    return Reliability(
+        ece_before=float(calibration_error(abnormal, uncalibrated)[0]),
+        ece_after=estimate(lambda w: calibration_error(abnormal, probability, w), weights),
+        brier_before=float(brier_score(abnormal, uncalibrated)[0]),
+        brier_after=estimate(lambda w: brier_score(abnormal, probability, w), weights),
+    )

@@ -1,0 +1,130 @@
+"""A model on disk: `models/<name>/` with `model.keras`, `model.onnx`, `probe.npz` and `card.json`."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from pydantic import ValidationError
+
+from cxr.model.card import Card
+from cxr.settings import settings
+
+CARD_FILE: Final = "card.json"
+KERAS_FILE: Final = "model.keras"
+GRAPH_FILE: Final = "model.onnx"
+PROBE_FILE: Final = "probe.npz"
+TOLERANCE: Final = 1e-4
+"""Largest difference allowed between the serving graph and the Keras model, in logits and in maps."""
+
+
+class BundleRejected(RuntimeError):
+    """A bundle that must not serve; the message is one sentence that says why."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files are those its card describes.
+
+    Attributes:
+        path: its folder.
+        card: its card.
+        sha256: of `card.json`, which holds the hashes of all other files: it identifies the bundle.
+    """
+
+    path: Path
+    card: Card
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """Films and what Keras made of them when the bundle was written: what any machine's runtime has to reproduce.
+
+    Attributes:
+        films: uint8 (n, size, size).
+        logits: float32 (n, 15).
+        maps: float32 (n, h, w, 15).
+    """
+
+    films: np.ndarray
+    logits: np.ndarray
+    maps: np.ndarray
+
+
+def bundle_path(name: str) -> Path:
+    """The folder of the bundle of that name. Raises `BundleRejected` if there is none."""
+    folder = settings().models_dir / name
+    if Path(name).name != name or not (folder / CARD_FILE).is_file():
+        known = ", ".join(bundle_names()) or "none"
+        raise BundleRejected(f"There is no model named {name!r} in {settings().models_dir}; there are: {known}.")
+    return folder
+
+
+def bundle_names() -> list[str]:
+    """Names of all bundles in the models folder."""
+    return sorted(card.parent.name for card in settings().models_dir.glob(f"*/{CARD_FILE}"))
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Read a bundle and check that every file is the one its card describes.
+
+    Raises:
+        BundleRejected: no card, a card that is not one of ours, a file missing, changed or added.
+    """
+    try:
+        text = (path / CARD_FILE).read_bytes()
+        card = Card.model_validate_json(text)
+    except OSError as error:
+        raise BundleRejected(f"The model {path.name} has no readable {CARD_FILE}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BundleRejected(f"The card of the model {path.name} is not valid ({where}: {first['msg']}).") from error
+    if problems := card.problems():
+        raise BundleRejected(f"The model {path.name} can't be used: {'; '.join(problems)}.")
+    if missing := {KERAS_FILE, GRAPH_FILE, PROBE_FILE} - set(card.files):
+        raise BundleRejected(f"The card of the model {path.name} does not list {', '.join(sorted(missing))}.")
+    for name, expected in card.files.items():
+        file = path / name
+        if Path(name).name != name or not file.is_file():
+            raise BundleRejected(f"The model {path.name} is incomplete: {name} is missing.")
+        if file_sha256(file) != expected:
+            raise BundleRejected(f"The model {path.name} was changed: {name} is not the file its card describes.")
+    return Bundle(path, card, hashlib.sha256(text).hexdigest())
+
+
+def load_probe(path: Path) -> Probe:
+    """The probe of a bundle's folder."""
+    with np.load(path / PROBE_FILE, allow_pickle=False) as stored:
+        return Probe(stored["films"], stored["logits"], stored["maps"])
+
+
+def check_agreement(name: str, expected: Probe, logits: np.ndarray, maps: np.ndarray) -> None:
+    """Raise `BundleRejected` if outputs differ from the probe's by more than `TOLERANCE` anywhere."""
+    differences = [np.abs(logits - expected.logits).max(), np.abs(maps - expected.maps).max()]
+    # `not <=` also catches NaN.
+    if not max(differences) <= TOLERANCE:
+        raise BundleRejected(
+            f"The serving graph of the model {name} differs from its Keras model by {max(differences):.1e} "
+            f"(at most {TOLERANCE:.0e} is allowed)."
+        )
+
+
+def write_card(path: Path, card: Card) -> None:
+    """Write `card.json`, whose presence makes a folder a bundle, in one step."""
+    draft = path / f"{CARD_FILE}.draft"
+    draft.write_text(json.dumps(card.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
+    draft.replace(path / CARD_FILE)
+
+
+def file_sha256(file: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

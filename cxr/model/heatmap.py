@@ -1,0 +1,63 @@
+"""Heatmaps: where in the film a finding's logit comes from."""
+
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+AMBER: Final = np.array([255, 191, 0], np.float32)
+RED: Final = np.array([255, 32, 0], np.float32)
+
+
+def supporting_map(evidence: np.ndarray) -> np.ndarray | None:
+    """The part of a class activation map that speaks for the finding, scaled to its own maximum.
+
+    This is Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391, eq. 2) for a head that averages a 1x1 convolution.
+
+    Args:
+        evidence: float (h, w), map without the head's constant.
+
+    Returns:
+        float32 (h, w) in 0..1 with maximum 1, or None where nothing speaks for the finding: an all-zero map is no
+        supporting region, not a picture of noise.
+    """
+    positive = np.maximum(np.asarray(evidence, np.float32), 0)
+    peak = float(positive.max())
+    return positive / peak if peak > 0 else None
+
+
+def upsample(grid: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A map at the size of its film, smooth, with every cell over the part of the film that it stands for.
+
+    Cell (i, j) of an h x w map covers rows i/h to (i+1)/h and columns j/w to (j+1)/w of the film; its centre keeps
+    its value (bicubic interpolation between cell centres, clipped to 0..1). No corner alignment: that would shift the
+    map by up to half a cell.
+
+    Args:
+        grid: float (h, w) in 0..1.
+        height, width: of the film, pixels.
+
+    Returns:
+        float32 (height, width) in 0..1.
+    """
+    image = Image.fromarray(np.asarray(grid, np.float32))
+    return np.clip(np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)), 0, 1)
+
+
+def overlay(pixels: np.ndarray, heat: np.ndarray | None, opacity: float) -> Image.Image:
+    """A film with a heatmap over it: amber to red, the more opaque the stronger the support.
+
+    Args:
+        pixels: float (height, width) in 0..1.
+        heat: float (height, width) in 0..1 as of `upsample`, or None for the bare film.
+        opacity: of the strongest support, 0..1; at 0 the film is shown as it is.
+
+    Returns:
+        RGB image (width, height).
+    """
+    grey = np.asarray(pixels, np.float32) * 255
+    if heat is None or opacity <= 0:
+        return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
+    alpha = (heat * opacity)[..., None]
+    colour = AMBER + (RED - AMBER) * heat[..., None]
+    return Image.fromarray(np.rint(grey[..., None] * (1 - alpha) + colour * alpha).astype(np.uint8))
