@@ -14,64 +14,73 @@ from cxr.model.bundle import Bundle, bundle_path, load_bundle
 from cxr.model.engine import Engine, Prediction
 from cxr.model.heatmap import overlay, supporting_map, upsample
 from cxr.model.verdict import RESEARCH_NOTICE, Verdict, decide
-from cxr.radiograph import Radiograph, UnreadableFilm, read_radiograph
+from cxr.radiograph import Facts, UnreadableFilm, read_radiograph
 from cxr.settings import settings
 
 HEATMAP_OPACITY: Final = 0.6
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
-    """What one file got: a film with its prediction, or the reason why not.
+class Reading:
+    """A film that was read and classified.
 
     Attributes:
         name: what the file is called; never used to tell what it is.
-        film, prediction: None if the file was refused.
-        refusal: one sentence; None if it was not.
+        facts: what the file says of itself.
+        warnings: sentences that the reader should see.
+        grey: uint8 (height, width), the film for display, bright = dense.
+        prediction: what the model says of it.
         milliseconds: from bytes to calibrated probabilities and all maps.
     """
 
     name: str
-    film: Radiograph | None
-    prediction: Prediction | None
-    refusal: str | None
+    facts: Facts
+    warnings: tuple[str, ...]
+    grey: np.ndarray
+    prediction: Prediction
     milliseconds: float
 
 
-def answer(engine: Engine, name: str, data: bytes) -> Answer:
+@dataclass(frozen=True)
+class Refusal:
+    """A file that got no verdict, and why, in one sentence."""
+
+    name: str
+    reason: str
+
+
+def answer(engine: Engine, name: str, data: bytes) -> Reading | Refusal:
     """Read and classify one file; a file that can't be read gets a refusal, not an exception."""
     start = perf_counter()
     try:
         film = read_radiograph(data)
     except UnreadableFilm as error:
-        return Answer(name, None, None, str(error), 1000 * (perf_counter() - start))
+        return Refusal(name, str(error))
     prediction = engine.predict([film])[0]
-    return Answer(name, film, prediction, None, 1000 * (perf_counter() - start))
+    milliseconds = 1000 * (perf_counter() - start)
+    grey = np.rint(film.pixels * 255).astype(np.uint8)
+    return Reading(name, film.facts, film.warnings, grey, prediction, milliseconds)
 
 
-def as_json(given: Answer, bundle: Bundle, verdict: Verdict | None) -> dict[str, Any]:
-    """The answer in the form that other programs rely on; `verdict` is None for a refused file."""
-    if given.film is None or verdict is None:
-        return {"file": given.name, "status": "refused", "reason": given.refusal}
+def as_json(reading: Reading, verdict: Verdict, bundle: Bundle) -> dict[str, Any]:
+    """A verdict in the form that other programs rely on."""
     return {
-        "file": given.name,
+        "file": reading.name,
         "status": "ok",
         "verdict": verdict.name,
         "abnormal_probability": round(verdict.abnormal_probability, 4),
         "operating_point": verdict.point.name,
         "findings": {f.name: {"probability": round(f.probability, 4), "flagged": f.flagged} for f in verdict.findings},
-        "warnings": list(given.film.warnings),
+        "warnings": list(reading.warnings),
         "model": {"name": bundle.name, "sha256": bundle.sha256},
-        "milliseconds": round(given.milliseconds, 1),
+        "milliseconds": round(reading.milliseconds, 1),
     }
 
 
-def heatmap(given: Answer, finding: str) -> np.ndarray | None:
-    """The heatmap of a finding over its film, float32 (height, width) in 0..1; None where nothing speaks for the finding."""
-    if given.film is None or given.prediction is None:
-        raise ValueError(f"{given.name} was refused; it has no heatmap.")
-    grid = supporting_map(given.prediction.evidence(finding))
-    return None if grid is None else upsample(grid, given.film.facts.height, given.film.facts.width)
+def heatmap(reading: Reading, finding: str) -> np.ndarray | None:
+    """The heatmap of a finding over its film, float32 (height, width) in 0..1; None where nothing speaks for it."""
+    grid = supporting_map(reading.prediction.evidence(finding))
+    return None if grid is None else upsample(grid, *reading.grey.shape)
 
 
 def png_note() -> PngInfo:
@@ -104,20 +113,25 @@ def classify_files(
         print(RESEARCH_NOTICE)
     for file, name in zip(files, _unique_names(files), strict=True):
         given = _answer_file(engine, file)
-        verdict = None if given.prediction is None else decide(given.prediction.probabilities, operating_point)
-        if json_lines:
-            print(json.dumps(as_json(given, bundle, verdict), ensure_ascii=False), flush=True)
-        else:
-            print(_as_text(given, verdict), flush=True)
-        if heatmaps is not None and verdict is not None:
+        if isinstance(given, Refusal):
+            refused = {"file": given.name, "status": "refused", "reason": given.reason}
+            print(_line(refused) if json_lines else f"{given.name}: not analysed. {given.reason}", flush=True)
+            continue
+        verdict = decide(given.prediction.probabilities, operating_point)
+        print(_line(as_json(given, verdict, bundle)) if json_lines else _as_text(given, verdict), flush=True)
+        if heatmaps is not None:
             _write_heatmaps(given, verdict, heatmaps, name)
 
 
-def _answer_file(engine: Engine, file: Path) -> Answer:
+def _line(record: dict[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False)
+
+
+def _answer_file(engine: Engine, file: Path) -> Reading | Refusal:
     try:
         data = file.read_bytes()
     except OSError as error:
-        return Answer(str(file), None, None, f"The file can't be read: {error.strerror or 'unknown error'}.", 0.0)
+        return Refusal(str(file), f"The file can't be read: {error.strerror or 'unknown error'}.")
     return answer(engine, str(file), data)
 
 
@@ -129,22 +143,20 @@ def _unique_names(files: Sequence[Path]) -> Iterator[str]:
         yield file.name if seen[file.name] == 1 else f"{file.name}-{seen[file.name]}"
 
 
-def _write_heatmaps(given: Answer, verdict: Verdict, folder: Path, name: str) -> None:
+def _write_heatmaps(reading: Reading, verdict: Verdict, folder: Path, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for finding in verdict.findings:
-        heat = heatmap(given, finding.name) if finding.flagged else None
-        if heat is not None and given.film is not None:
-            picture = overlay(given.film.pixels, heat, HEATMAP_OPACITY)
+        heat = heatmap(reading, finding.name) if finding.flagged else None
+        if heat is not None:
+            picture = overlay(reading.grey, heat, HEATMAP_OPACITY)
             picture.save(folder / f"{name}-{finding.name}.png", pnginfo=png_note())
 
 
-def _as_text(given: Answer, verdict: Verdict | None) -> str:
-    if given.film is None or verdict is None:
-        return f"{given.name}: not analysed. {given.refusal}"
+def _as_text(reading: Reading, verdict: Verdict) -> str:
     flagged = ", ".join(f"{f.name} {f.probability:.2f}" for f in verdict.findings if f.flagged) or "none"
     lines = [
-        f"{given.name}: {verdict.name} (abnormal probability {verdict.abnormal_probability:.2f}, "
+        f"{reading.name}: {verdict.name} (abnormal probability {verdict.abnormal_probability:.2f}, "
         f"operating point {verdict.point.name}); flagged: {flagged}",
-        *(f"  note: {warning}" for warning in given.film.warnings),
+        *(f"  note: {warning}" for warning in reading.warnings),
     ]
     return "\n".join(lines)

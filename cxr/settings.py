@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Settings(BaseSettings):
-    """What an operator may change. A variable `CXR_<NAME>` wins over `name = …` in `cxr.toml` in the project's folder."""
+    """What an operator may change. `CXR_<NAME>` in the environment wins over `name = …` in the project's `cxr.toml`."""
 
     model_config = SettingsConfigDict(env_prefix="CXR_", toml_file=ROOT / "cxr.toml", frozen=True, extra="forbid")
 

@@ -61,12 +61,12 @@ def load_labelled_films(folder: Path, size: int, cache: Path) -> LabelledFilms:
     """Read every shard below a folder, each film through the same code that serves.
 
     Args:
-        folder: holds `*.tfrec` at any depth, and `images_index.csv` or NIH's `Data_Entry_2017*.csv[.gz]` if there is one.
+        folder: holds `*.tfrec` at any depth, and `images_index.csv` or NIH's `Data_Entry_2017*.csv[.gz]` if it has one.
         size: side of the model's square, pixels.
-        cache: folder in which the decoded squares are kept (n x size x size bytes), so that a second run starts at once.
+        cache: folder that keeps the decoded squares (n x size x size bytes), so that a second run starts at once.
 
     Raises:
-        UnusableDataset: no shards, a damaged shard or film, a film that occurs twice, or labels that contradict themselves.
+        UnusableDataset: no shards, a damaged shard or film, a film that occurs twice, or contradictory labels.
     """
     shards = sorted(folder.rglob("*.tfrec"))
     if not shards:

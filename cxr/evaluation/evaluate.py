@@ -1,4 +1,4 @@
-"""The evaluation that goes into a card: discrimination and calibration on the test patients, next to what needs no model."""
+"""The evaluation that goes into a card: discrimination and calibration on test patients, beside what needs no model."""
 
 from typing import Final
 
@@ -63,7 +63,7 @@ def evaluate(
 
 
 def view_only(train_labels: np.ndarray, train_views: pd.Series, views: pd.Series) -> np.ndarray:
-    """What a model would say that sees nothing but the projection: each category's rate among the training films of the view.
+    """What a model would say that sees only the projection: each category's rate among the training films of the view.
 
     Args:
         train_labels: (n, 15); train_views: n views such as "PA".
@@ -77,7 +77,7 @@ def view_only(train_labels: np.ndarray, train_views: pd.Series, views: pd.Series
 
 
 def pooled_auroc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """AUROC over the 14 findings pooled into one column. Prevalences alone score high here; never report it by itself."""
+    """AUROC over the 14 findings pooled into one column. Prevalences alone score high here; never report it alone."""
     return float(auroc(labels[:, FINDING_COLUMNS].ravel(), scores[:, FINDING_COLUMNS].ravel())[0])
 
 

@@ -23,7 +23,7 @@ def patient_weights(patients: np.ndarray, resamples: int = RESAMPLES, seed: int 
         seed: of the resampling; the same seed gives the same resamples.
 
     Returns:
-        float32 (resamples, n): all films of a patient share one weight, and the weights of the patients sum to their number.
+        float32 (resamples, n): all films of a patient share one weight; the patients' weights sum to their number.
     """
     unique, inverse = np.unique(patients, return_inverse=True)
     count = len(unique)
@@ -98,7 +98,7 @@ def macro_auroc_estimate(labels: np.ndarray, scores: np.ndarray, weights: np.nda
 
 
 def rate_estimate(hits: np.ndarray, among: np.ndarray, weights: np.ndarray) -> Estimate | None:
-    """Share of the films in `among` (n, bool) that are `hits` (n, bool), with its interval; None where there are too few.
+    """Share of the films in `among` (n, bool) that are `hits` (n, bool), with its interval; None where too few.
 
     Sensitivity is the rate of flagged films among the abnormal ones, specificity that of unflagged among the others.
     """

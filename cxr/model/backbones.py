@@ -1,4 +1,4 @@
-"""The backbones a classifier can be built on, each with the normalisation and the ImageNet weights that belong to it."""
+"""The backbones a classifier can be built on, each with its own normalisation and ImageNet weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""`card.json`: what a bundle says of itself. Everything that a page or the README states of a model is read from here."""
+"""`card.json`: what a bundle says of itself. What a page or the README states of a model is read from here."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cxr.findings import CATEGORIES, FINDINGS
 
-FORMAT_VERSION = 1
 Probability = Annotated[float, Field(ge=0, le=1)]
 PointName = Literal["rule-out", "balanced", "rule-in"]
 
@@ -64,7 +63,7 @@ class OperatingPoint(CardPart):
         basis: how the threshold was chosen on the calibration patients, in words.
         sensitivity, specificity: of the threshold on the test patients.
         uncertain_share: share of the test films in the uncertain band.
-        accuracy, accuracy_outside: share of test films on the right side of the threshold: of all, and outside the band.
+        accuracy, accuracy_outside: share of test films on the right side of the threshold: all, and outside the band.
         findings: the same for each of the 14 findings.
     """
 
@@ -170,7 +169,7 @@ class Card(CardPart):
         files: SHA-256 of every other file of the bundle.
     """
 
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[1] = 1
     name: str
     created: str
     backbone: str

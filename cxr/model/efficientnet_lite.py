@@ -1,8 +1,8 @@
 """EfficientNet-Lite (Google, 2020, Apache-2.0) as a flat Keras 3 graph.
 
-EfficientNet-Lite is EfficientNet (Tan and Le 2019, arXiv:1905.11946) without squeeze-and-excitation, with ReLU6 for swish,
-and with a stem and a head that are not scaled. It is small and fast on a CPU, and its every operation is one that
-all Keras backends and ONNX share.
+EfficientNet-Lite is EfficientNet (Tan and Le 2019, arXiv:1905.11946) without squeeze-and-excitation, with ReLU6 for
+swish, and with a stem and a head that are not scaled. It is small and fast on a CPU, and its every operation is one
+that all Keras backends and ONNX share.
 """
 
 import math

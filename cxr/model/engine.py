@@ -23,12 +23,14 @@ class Prediction:
         probabilities: float64 (15,), calibrated.
         maps: float32 (h, w, 15); the mean of each is its logit.
         head_bias: float32 (15,), the constant part of each map.
+        square: float32 (size, size) in 0..255, what the model saw.
     """
 
     logits: np.ndarray
     probabilities: np.ndarray
     maps: np.ndarray
     head_bias: np.ndarray
+    square: np.ndarray
 
     def evidence(self, category: str) -> np.ndarray:
         """float32 (h, w): what each part of the film adds to the logit of a category (negative: takes away)."""
@@ -76,5 +78,8 @@ class Engine:
             squares = np.stack([model_input(film, card.input_size) for film in films[start : start + BATCH]])
             logits, maps = self.run(squares)
             probabilities = card.calibration.probabilities(logits)
-            predictions += [Prediction(*row, bias) for row in zip(logits, probabilities, maps, strict=True)]
+            predictions += [
+                Prediction(logit, probability, grid, bias, square)
+                for logit, probability, grid, square in zip(logits, probabilities, maps, squares, strict=True)
+            ]
         return predictions

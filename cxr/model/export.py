@@ -1,10 +1,10 @@
-"""Writing a bundle, and proving that its serving graph is its Keras model. Needs Keras; the serving path does not come here."""
+"""Writing a bundle, and proving that its serving graph is its Keras model. Needs Keras; serving does not come here."""
 
 import logging
-import os
 import shutil
 import tempfile
-
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -107,17 +107,15 @@ def export_onnx(model: keras.Model, path: Path) -> None:
         model.export(path, format="onnx", verbose=False)
 
 
-class _quiet:
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
     """Keep the progress of named loggers to their warnings."""
-
-    def __init__(self, *names: str):
-        self.loggers = [logging.getLogger(name) for name in names]
-
-    def __enter__(self) -> None:
-        self.levels = [logger.level for logger in self.loggers]
-        for logger in self.loggers:
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
             logger.setLevel(logging.WARNING)
-
-    def __exit__(self, *_: object) -> None:
-        for logger, level in zip(self.loggers, self.levels, strict=True):
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -44,20 +44,19 @@ def upsample(grid: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.clip(np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)), 0, 1)
 
 
-def overlay(pixels: np.ndarray, heat: np.ndarray | None, opacity: float) -> Image.Image:
+def overlay(grey: np.ndarray, heat: np.ndarray | None, opacity: float) -> Image.Image:
     """A film with a heatmap over it: amber to red, the more opaque the stronger the support.
 
     Args:
-        pixels: float (height, width) in 0..1.
+        grey: uint8 (height, width).
         heat: float (height, width) in 0..1 as of `upsample`, or None for the bare film.
         opacity: of the strongest support, 0..1; at 0 the film is shown as it is.
 
     Returns:
         RGB image (width, height).
     """
-    grey = np.asarray(pixels, np.float32) * 255
     if heat is None or opacity <= 0:
-        return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(grey).convert("RGB")
     alpha = (heat * opacity)[..., None]
     colour = AMBER + (RED - AMBER) * heat[..., None]
     return Image.fromarray(np.rint(grey[..., None] * (1 - alpha) + colour * alpha).astype(np.uint8))

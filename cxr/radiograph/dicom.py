@@ -1,5 +1,7 @@
-"""DICOM films, by pydicom's pixel chain: modality LUT, VOI LUT or window, then photometric interpretation (PS3.3 C.7.6.3,
-C.11.1, C.11.2; PS3.4 N.2)."""
+"""DICOM films, by pydicom's pixel chain: modality LUT, VOI LUT or window, then photometric interpretation.
+
+DICOM PS3.3 C.7.6.3, C.11.1, C.11.2; PS3.4 N.2.
+"""
 
 import io
 from typing import Final
@@ -7,13 +9,13 @@ from typing import Final
 import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.filereader import read_dataset
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.uid import (
+    JPEG2000,
     UID,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    JPEG2000,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,

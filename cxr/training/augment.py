@@ -1,4 +1,4 @@
-"""Variation that two films of the same chest could show. Never a flip: the heart is on the left, and that is a finding."""
+"""Variation that two films of the same chest could show. Never a flip: a heart on the right is a finding."""
 
 import numpy as np
 from PIL import Image

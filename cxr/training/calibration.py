@@ -16,13 +16,13 @@ INTERCEPT_SD: Final = 1.0
 def fit_platt(logits: np.ndarray, labels: np.ndarray, prior_intercept: np.ndarray) -> Calibration:
     """Slope and intercept of every category (Platt 1999), as the mode of the posterior under a weak prior.
 
-    The prior is `log(slope) ~ N(0, 0.5)` and `intercept ~ N(prior_intercept, 1)`: without one, Platt's fit on a category
-    with two positives is arbitrary. The slope stays positive, so calibration never changes the order of films.
+    The prior is `log(slope) ~ N(0, 0.5)` and `intercept ~ N(prior_intercept, 1)`: without one, Platt's fit on a
+    category with two positives is arbitrary. The slope stays positive, so calibration never changes the order of films.
 
     Args:
         logits: float (n, k).
         labels: (n, k), 0 or 1.
-        prior_intercept: (k,) what is expected of the intercepts: minus the log of the weight a positive had in training.
+        prior_intercept: (k,) the expected intercepts: minus the log of what a positive counted in training.
     """
     slopes, intercepts = [], []
     for z, y, expected in zip(logits.T.astype(float), labels.T.astype(float), prior_intercept, strict=True):

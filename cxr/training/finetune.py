@@ -123,8 +123,8 @@ def _check_parts(parts: dict[str, LabelledFilms]) -> None:
         abnormal = int(part.abnormal.sum())
         if min(abnormal, len(part.labels) - abnormal) < MIN_FILMS:
             raise UnusableDataset(
-                f"The {name} patients have {abnormal} abnormal films and {len(part.labels) - abnormal} without findings; "
-                f"at least {MIN_FILMS} of each are needed."
+                f"The {name} patients have {abnormal} abnormal films and {len(part.labels) - abnormal} without "
+                f"findings; at least {MIN_FILMS} of each are needed."
             )
 
 

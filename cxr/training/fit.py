@@ -169,8 +169,8 @@ def class_weights(labels: np.ndarray, config: TrainingConfig) -> np.ndarray:
 
 
 def _start_from_prior(model: keras.Model, labels: np.ndarray, config: TrainingConfig) -> None:
-    """Set the head's constant to the weighted log odds of each category (Lin et al. 2017, arXiv:1708.02002, section 4.1),
-    so that the maps need only say how a film differs from the average film."""
+    """Set the head's constant to the weighted log odds of each category (Lin et al. 2017, arXiv:1708.02002, 4.1), so
+    that the maps need only say how a film differs from the average film."""
     positives = labels.sum(0) + 0.5
     odds = class_weights(labels, config) * positives / (len(labels) - positives + 1)
     kernel, _ = model.get_layer(MAPS).get_weights()

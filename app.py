@@ -1,0 +1,28 @@
+"""The front door: page configuration and navigation."""
+
+import streamlit as st
+
+from cxr.ui.model import show_notice
+
+st.set_page_config(page_title="CXR Triage", page_icon=":material/radiology:", layout="wide")
+
+page = st.navigation(
+    [
+        st.Page(
+            "pages/read_film.py",
+            title="Read a film",
+            icon=":material/radiology:",
+            help="Drop in chest films and get a verdict with probabilities for 14 findings and heatmaps.",
+            default=True,
+        ),
+        st.Page(
+            "pages/model_card.py",
+            title="Model card",
+            icon=":material/description:",
+            help="What the serving model was trained on, how good it is on held-out patients, and its limits.",
+        ),
+    ],
+    position="top",
+)
+show_notice()
+page.run()

@@ -1,0 +1,135 @@
+"""The parts of a model card as tables. Every number comes from the card, none is typed in here."""
+
+import pandas as pd
+import streamlit as st
+
+from cxr.findings import display_name
+from cxr.model.card import Card, Estimate, GroupMetrics
+from cxr.ui.words import TOO_FEW, estimate_words, point_meaning
+
+
+def _short(estimate: Estimate | None) -> str:
+    return TOO_FEW if estimate is None else f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+
+
+def show_groups(card: Card) -> None:
+    """Discrimination on all test films and by source and view, beside a baseline that sees only the view."""
+    evaluation = card.evaluation
+    st.subheader("Abnormal against no finding, and the mean over the findings", anchor=False)
+    st.markdown(
+        f"AUROC with 95% bootstrap interval over patients. The baseline sees nothing of the film but its projection "
+        f"(PA or AP): where the model is no better than that, it has learned nothing about the chest. "
+        f"All findings pooled the model scores {evaluation.pooled_auroc:.3f}, and the findings' shares in the "
+        f"training films alone, without any film, score {evaluation.constant_prior_pooled_auroc:.3f}: do not compare pooled AUROC."
+    )
+    groups = {"All test films": evaluation.overall}
+    groups |= {f"Source {name}": group for name, group in evaluation.by_source.items()}
+    groups |= {f"View {name}": group for name, group in evaluation.by_view.items()}
+    st.dataframe(pd.DataFrame([_group_row(name, group) for name, group in groups.items()]), hide_index=True)
+
+
+def _group_row(name: str, group: GroupMetrics) -> dict[str, object]:
+    return {
+        "Group": name,
+        "Films": group.films,
+        "Patients": group.patients,
+        "Abnormal films": group.abnormal_films,
+        "Abnormal": _short(group.abnormal_auroc),
+        "Abnormal, view only": _short(group.view_only_abnormal_auroc),
+        "Macro": _short(group.macro_auroc),
+        "Macro, view only": _short(group.view_only_macro_auroc),
+        "Findings in the macro": f"{group.macro_findings} of 14",
+    }
+
+
+def show_findings(card: Card) -> None:
+    """AUROC of each finding, and what the balanced threshold did."""
+    st.subheader("Finding by finding", anchor=False)
+    point = card.operating_point("balanced")
+    rows = [
+        {
+            "Finding": display_name(name),
+            "Test films with it": metrics.positives,
+            "AUROC": _short(metrics.auroc),
+            "Sensitivity, balanced": _short(point.findings[name].sensitivity),
+            "Specificity, balanced": _short(point.findings[name].specificity),
+            "Calibration films with it": point.findings[name].positives,
+            "Balanced threshold chosen by": point.findings[name].basis,
+        }
+        for name, metrics in card.evaluation.findings.items()
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, height="content")
+
+
+def show_points(card: Card) -> None:
+    """The three operating points in words."""
+    st.subheader("Operating points", anchor=False)
+    for point in card.operating_points:
+        st.markdown(
+            f"**{point.name.capitalize()}**, threshold {point.threshold:.3f}, chosen on the calibration patients by "
+            f"{point.basis}. {point_meaning(point, card)} Uncertain between {point.uncertain_low:.3f} and "
+            f"{point.uncertain_high:.3f}."
+        )
+    rows = [
+        {
+            "Operating point": point.name.capitalize(),
+            "Sensitivity": _short(point.sensitivity),
+            "Specificity": _short(point.specificity),
+            "Share uncertain": _short(point.uncertain_share),
+            "Right side, all films": _short(point.accuracy),
+            "Right side, outside the uncertain band": _short(point.accuracy_outside),
+        }
+        for point in card.operating_points
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True)
+
+
+def show_reliability(card: Card) -> None:
+    """Calibration before and after."""
+    reliability = card.evaluation.reliability
+    st.subheader("Honesty of the abnormal probability", anchor=False)
+    st.markdown(
+        f"- Expected calibration error (ten bins of equal mass): {reliability.ece_before:.3f} before calibration, "
+        f"{_short(reliability.ece_after)} after.\n"
+        f"- Brier score: {reliability.brier_before:.3f} before, {_short(reliability.brier_after)} after."
+    )
+
+
+def show_data(card: Card) -> None:
+    """Splits, sources and views."""
+    st.subheader("Films", anchor=False)
+    rows = [
+        {
+            "Split": name,
+            "Films": count.films,
+            "Patients": count.patients,
+            "Abnormal": f"{count.abnormal_films} ({count.abnormal_films / count.films:.0%})",
+        }
+        for name, count in card.data.splits.items()
+    ]
+    st.dataframe(pd.DataFrame(rows), hide_index=True, width="content")
+    st.markdown(
+        f"Data set “{card.data.name}”. No patient has films in two splits (split {card.data.hash[:12]}). "
+        f"Sources: {_counts(card.data.sources)}. Views: {_counts(card.data.views)}."
+    )
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+def show_training(card: Card) -> None:
+    """How it was trained, with the course of training."""
+    st.subheader("Training", anchor=False)
+    best = next(epoch for epoch in card.epochs if epoch.number == card.best_epoch)
+    macro = "too few films" if best.macro_auroc is None else f"{best.macro_auroc:.3f}"
+    st.markdown(
+        f"{card.backbone} at {card.input_size} pixels, starting from {card.initial_weights}. Epoch {card.best_epoch} "
+        f"of {len(card.epochs)} was kept: macro-AUROC {macro} on the validation patients, a number that chose the epoch "
+        f"and is therefore too good; on the test patients it is {estimate_words(card.evaluation.overall.macro_auroc)}."
+    )
+    course = pd.DataFrame([epoch.model_dump() for epoch in card.epochs])
+    st.dataframe(course, hide_index=True, width="content")
+    with st.expander("Configuration and versions"):
+        st.json(card.training)
+        st.json(card.versions)

@@ -1,0 +1,43 @@
+"""The serving model as the pages see it: loaded once a process, named on every page."""
+
+import streamlit as st
+
+from cxr.model.bundle import CARD_FILE, BundleRejected, bundle_path, file_sha256, load_bundle
+from cxr.model.card import Card
+from cxr.model.engine import Engine
+from cxr.model.verdict import RESEARCH_NOTICE
+from cxr.settings import settings
+from cxr.ui.words import estimate_words
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the model")
+def _engine(name: str, _card_sha256: str) -> Engine:
+    return Engine(load_bundle(bundle_path(name)))
+
+
+def serving_engine() -> Engine:
+    """The engine of the serving bundle; a changed bundle is loaded anew. A rejected one stops the page."""
+    name = settings().model
+    try:
+        return _engine(name, file_sha256(bundle_path(name) / CARD_FILE))
+    except BundleRejected as error:
+        st.error(f"{error} No film can be read until this is mended.", icon=":material/error:")
+        st.stop()
+
+
+def show_notice() -> None:
+    """What stands above every page: what this software is not, which model serves, and how good it is on whom."""
+    bundle = serving_engine().bundle
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.badge(RESEARCH_NOTICE, icon=":material/science:", color="orange")
+        st.caption(model_sentence(bundle.name, bundle.card), width="stretch")
+
+
+def model_sentence(name: str, card: Card) -> str:
+    """Which model, trained on whom, how good on whom, in one sentence."""
+    train, test = card.data.splits["train"], card.data.splits["test"]
+    return (
+        f"Model **{name}** of {card.created[:10]}, trained on {train.films:,} films of {train.patients:,} patients. "
+        f"AUROC for abnormal {estimate_words(card.evaluation.overall.abnormal_auroc)} "
+        f"on {test.films:,} films of {test.patients:,} held-out patients."
+    )

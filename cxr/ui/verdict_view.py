@@ -1,0 +1,83 @@
+"""The verdict in words, and the 14 findings with their numbers."""
+
+import pandas as pd
+import streamlit as st
+
+from cxr.classify import Reading
+from cxr.findings import display_name
+from cxr.model.card import Card
+from cxr.model.verdict import RESEARCH_NOTICE, Verdict
+from cxr.ui.words import (
+    TOO_FEW,
+    VERDICT_TITLES,
+    point_meaning,
+    uncertain_meaning,
+    verdict_reason,
+)
+
+COLOURS = {"abnormal": "red", "no finding": "blue", "uncertain": "orange"}
+ROW_HEIGHT = 32
+
+
+def show_verdict(reading: Reading, verdict: Verdict, card: Card) -> None:
+    """Verdict, its reason, what the operating point means, warnings, findings, facts of the film."""
+    colour = COLOURS[verdict.name]
+    st.header(f":{colour}[{VERDICT_TITLES[verdict.name]}]", anchor=False)
+    st.markdown(f"{verdict_reason(verdict)} {point_meaning(verdict.point, card)} {uncertain_meaning(verdict.point)}")
+    st.caption(f":material/science: {RESEARCH_NOTICE}")
+    for warning in reading.warnings:
+        st.warning(warning, icon=":material/warning:")
+    st.subheader("Findings", anchor=False)
+    _show_findings(verdict, card)
+    with st.expander("About this film", icon=":material/info:"):
+        st.markdown(_facts(reading))
+
+
+def _show_findings(verdict: Verdict, card: Card) -> None:
+    rows = []
+    for finding in verdict.findings:
+        auroc = card.evaluation.findings[finding.name].auroc
+        rows.append(
+            {
+                "Finding": display_name(finding.name),
+                "Probability": finding.probability,
+                "Threshold": finding.threshold,
+                "Flag": "flagged" if finding.flagged else "",
+                "Held-out AUROC": TOO_FEW if auroc is None else f"{auroc.value:.2f} ({auroc.low:.2f}–{auroc.high:.2f})",
+            }
+        )
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        height=(len(rows) + 1) * ROW_HEIGHT + 3,
+        row_height=ROW_HEIGHT,
+        alt="The 14 findings with probability, threshold and flag, most probable first",
+        column_config={
+            "Probability": st.column_config.ProgressColumn(
+                format="%.2f", min_value=0, max_value=1, help="Calibrated on patients that trained nothing."
+            ),
+            "Threshold": st.column_config.NumberColumn(
+                format="%.2f", help="At and above it the finding is flagged, at the chosen operating point."
+            ),
+            "Held-out AUROC": st.column_config.TextColumn(
+                help="How well the finding is told from all others on held-out patients, with 95% interval. "
+                "0.5 is chance."
+            ),
+        },
+    )
+
+
+def _facts(reading: Reading) -> str:
+    facts = reading.facts
+    spacing = None if facts.pixel_spacing is None else "{:g} x {:g} mm".format(*facts.pixel_spacing)
+    shown = {
+        "Kind": facts.kind,
+        "Size": f"{facts.width} x {facts.height} pixels, {facts.bits} bits, {facts.photometric}",
+        "Modality": facts.modality,
+        "View": facts.view,
+        "Body part": facts.body_part,
+        "Pixel spacing": spacing,
+        "Grey levels": facts.window,
+        "Time from bytes to verdict": f"{reading.milliseconds:.0f} ms",
+    }
+    return "\n".join(f"- {name}: {value if value is not None else 'not stated'}" for name, value in shown.items())

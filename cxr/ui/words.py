@@ -1,0 +1,70 @@
+"""Numbers in words a reader can act on. Plain functions, no Streamlit."""
+
+from typing import Final
+
+from cxr.findings import display_name
+from cxr.model.card import Card, Estimate, OperatingPoint
+from cxr.model.verdict import Verdict
+
+TOO_FEW: Final = "too few to say"
+
+VERDICT_TITLES: Final = {
+    "abnormal": "Abnormal",
+    "no finding": "No finding",
+    "uncertain": "Uncertain",
+}
+
+
+def estimate_words(estimate: Estimate | None) -> str:
+    """ "0.84 (95% interval 0.79 to 0.88)", or "too few to say"."""
+    if estimate is None:
+        return TOO_FEW
+    return f"{estimate.value:.2f} (95% interval {estimate.low:.2f} to {estimate.high:.2f})"
+
+
+def per_hundred(estimate: Estimate | None, of: str) -> str:
+    """ "93 (88 to 97) of 100 abnormal films", or that there are too few."""
+    if estimate is None:
+        return f"too few {of} to say how many"
+    value, low, high = (round(100 * v) for v in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low} to {high}) of 100 {of}"
+
+
+def verdict_reason(verdict: Verdict) -> str:
+    """Why the verdict is what it is, in one sentence."""
+    p, point = verdict.abnormal_probability, verdict.point
+    if verdict.name == "uncertain":
+        return (
+            f"The abnormal probability {p:.2f} lies between {point.uncertain_low:.2f} and {point.uncertain_high:.2f}, "
+            f"too near the threshold {point.threshold:.2f} to call."
+        )
+    side = "at or above" if verdict.name == "abnormal" else "below"
+    return f"The abnormal probability {p:.2f} is {side} the threshold {point.threshold:.2f}."
+
+
+def point_meaning(point: OperatingPoint, card: Card) -> str:
+    """What the operating point did on the held-out patients."""
+    test = card.data.splits["test"]
+    flagged_without = None
+    if point.specificity is not None:
+        s = point.specificity
+        flagged_without = Estimate(value=1 - s.value, low=1 - s.high, high=1 - s.low)
+    return (
+        f"On {test.films:,} films of {test.patients:,} held-out patients this threshold flagged "
+        f"{per_hundred(point.sensitivity, 'abnormal films')} and {per_hundred(flagged_without, 'without findings')}."
+    )
+
+
+def uncertain_meaning(point: OperatingPoint) -> str:
+    """How often the verdict is "uncertain", and what that buys."""
+    if point.uncertain_share is None or point.accuracy is None or point.accuracy_outside is None:
+        return TOO_FEW.capitalize() + "."
+    return (
+        f"{point.uncertain_share.value:.0%} of these films were uncertain; "
+        f"of the others {point.accuracy_outside.value:.0%} were on the right side ({point.accuracy.value:.0%} of all)."
+    )
+
+
+def no_support(finding: str) -> str:
+    """What is shown in place of an all-zero heatmap."""
+    return f"No region of this film speaks for {display_name(finding).lower()}."
