@@ -11,6 +11,7 @@ import numpy as np
 from PIL.PngImagePlugin import PngInfo
 
 from cxr.model.bundle import Bundle, bundle_path, load_bundle
+from cxr.model.card import Card
 from cxr.model.engine import Engine, Prediction
 from cxr.model.heatmap import overlay, supporting_map, upsample
 from cxr.model.verdict import RESEARCH_NOTICE, Verdict, decide
@@ -77,10 +78,10 @@ def as_json(reading: Reading, verdict: Verdict, bundle: Bundle) -> dict[str, Any
     }
 
 
-def heatmap(reading: Reading, finding: str) -> np.ndarray | None:
+def heatmap(reading: Reading, finding: str, card: Card) -> np.ndarray | None:
     """The heatmap of a finding over its film, float32 (height, width) in 0..1; None where nothing speaks for it."""
     grid = supporting_map(reading.prediction.evidence(finding))
-    return None if grid is None else upsample(grid, *reading.grey.shape)
+    return None if grid is None else upsample(grid, *reading.grey.shape, card.map_shift)
 
 
 def png_note() -> PngInfo:
@@ -120,7 +121,7 @@ def classify_files(
         verdict = decide(given.prediction.probabilities, operating_point)
         print(_line(as_json(given, verdict, bundle)) if json_lines else _as_text(given, verdict), flush=True)
         if heatmaps is not None:
-            _write_heatmaps(given, verdict, heatmaps, name)
+            _write_heatmaps(given, verdict, bundle.card, heatmaps / name)
 
 
 def _line(record: dict[str, Any]) -> str:
@@ -143,13 +144,13 @@ def _unique_names(files: Sequence[Path]) -> Iterator[str]:
         yield file.name if seen[file.name] == 1 else f"{file.name}-{seen[file.name]}"
 
 
-def _write_heatmaps(reading: Reading, verdict: Verdict, folder: Path, name: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _write_heatmaps(reading: Reading, verdict: Verdict, card: Card, stem: Path) -> None:
+    stem.parent.mkdir(parents=True, exist_ok=True)
     for finding in verdict.findings:
-        heat = heatmap(reading, finding.name) if finding.flagged else None
+        heat = heatmap(reading, finding.name, card) if finding.flagged else None
         if heat is not None:
             picture = overlay(reading.grey, heat, HEATMAP_OPACITY)
-            picture.save(folder / f"{name}-{finding.name}.png", pnginfo=png_note())
+            picture.save(stem.with_name(f"{stem.name}-{finding.name}.png"), pnginfo=png_note())
 
 
 def _as_text(reading: Reading, verdict: Verdict) -> str:

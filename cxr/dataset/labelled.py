@@ -138,11 +138,20 @@ def read_metadata(folder: Path, image_ids: list[str]) -> pd.DataFrame:
             raise UnusableDataset(f"{found[0].name} has no column “Image Index”.")
         table = table.join(given.drop_duplicates("image_id").set_index("image_id").filter(METADATA_COLUMNS))
     from_id = pd.Series(pd.to_numeric(table.index.str[:8], errors="coerce"), index=table.index)
-    table["patient"] = table["patient"].fillna(from_id) if "patient" in table else from_id
+    if "patient" in table:
+        given = table["patient"]
+        table["patient"] = pd.to_numeric(given, errors="coerce").where(given.notna(), from_id)
+    else:
+        table["patient"] = from_id
     if table["patient"].isna().any():
-        raise UnusableDataset(f"{int(table['patient'].isna().sum())} films have no patient id.")
+        raise UnusableDataset(f"{int(table['patient'].isna().sum())} films have no patient id that is a number.")
     table["patient"] = table["patient"].astype(np.int64)
     for column in ("view", "sex", "source"):
         table[column] = table[column].fillna(UNKNOWN) if column in table else UNKNOWN
-    table["age"] = table["age"].astype(float) if "age" in table else np.nan
+    table["age"] = _years(table["age"]) if "age" in table else np.nan
     return table[list(METADATA_COLUMNS)]
+
+
+def _years(ages: pd.Series) -> pd.Series:
+    # NIH's first release writes "058Y", and "013M" or "011D" for a few infants, who count as unknown.
+    return pd.to_numeric(ages.astype(str).str.removesuffix("Y"), errors="coerce").astype(float)

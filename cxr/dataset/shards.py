@@ -49,7 +49,9 @@ def read_records(path: Path) -> Iterator[Record]:
     for number, payload in enumerate(_frames(path)):
         try:
             yield _record(_features(payload))
-        except (KeyError, IndexError, StopIteration, ValueError) as error:
+        except (IndexError, StopIteration) as error:
+            raise UnreadableShard(f"{path.name}, record {number}: a field is empty or cut off.") from error
+        except ValueError as error:
             raise UnreadableShard(f"{path.name}, record {number}: {error}") from error
 
 

@@ -5,7 +5,15 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from cxr.evaluation.metrics import auroc, auroc_estimate, enough, estimate, macro_auroc_estimate, patient_weights
+from cxr.evaluation.metrics import (
+    Resamples,
+    auroc,
+    auroc_estimate,
+    enough,
+    estimate,
+    macro_auroc_estimate,
+    resample_patients,
+)
 from cxr.findings import CATEGORIES, FINDING_INDICES, FINDINGS, NO_FINDING_INDEX
 from cxr.model.card import Evaluation, FindingMetrics, GroupMetrics, Reliability
 
@@ -29,12 +37,12 @@ def evaluate(
         metadata: n rows with `patient`, `source` and `view`.
         train_labels, train_metadata: of the training films, which the baselines learn from.
     """
-    weights = patient_weights(metadata["patient"].to_numpy())
+    resamples = resample_patients(metadata["patient"].to_numpy())
     by_view_alone = view_only(train_labels, train_metadata["view"], metadata["view"])
     prior = np.broadcast_to(train_labels.mean(0), labels.shape)
 
     def group(mask: np.ndarray) -> GroupMetrics:
-        return _group(labels[mask], probabilities[mask], by_view_alone[mask], metadata[mask], weights[:, mask])
+        return _group(labels[mask], probabilities[mask], by_view_alone[mask], resamples.subset(mask))
 
     def groups(column: str) -> dict[str, GroupMetrics]:
         counts = metadata[column].value_counts()
@@ -47,7 +55,7 @@ def evaluate(
         findings={
             name: FindingMetrics(
                 positives=int(labels[:, k].sum()),
-                auroc=auroc_estimate(labels[:, k], probabilities[:, k], weights),
+                auroc=auroc_estimate(labels[:, k], probabilities[:, k], resamples),
             )
             for name, k in zip(FINDINGS, FINDING_COLUMNS, strict=True)
         },
@@ -55,7 +63,7 @@ def evaluate(
             1 - labels[:, NO_FINDING_INDEX],
             1 - probabilities[:, NO_FINDING_INDEX],
             1 - uncalibrated[:, NO_FINDING_INDEX],
-            weights,
+            resamples,
         ),
         pooled_auroc=pooled_auroc(labels, probabilities),
         constant_prior_pooled_auroc=pooled_auroc(labels, prior),
@@ -84,7 +92,7 @@ def pooled_auroc(labels: np.ndarray, scores: np.ndarray) -> float:
 def calibration_error(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Expected calibration error over `BINS` bins of equal mass (Naeini et al. 2015), for each row of weights.
 
-    The mass-weighted mean over the bins of |share of positives - mean probability|.
+    The mass-weighted mean over the bins of |share of positives - mean probability|. Equal probabilities share a bin.
 
     Args:
         labels: (n,) 0 or 1; probabilities: (n,) in 0..1; weights: (r, n) or None for one row of ones.
@@ -94,8 +102,9 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, weights: np
     """
     weights = np.ones((1, len(labels))) if weights is None else weights
     order = np.argsort(probabilities, kind="stable")
-    starts = np.unique(np.linspace(0, len(order), BINS + 1).astype(int)[:-1])
-    gaps = weights[:, order] * (labels[order] - probabilities[order])
+    ranked = probabilities[order]
+    starts = np.unique(np.searchsorted(ranked, ranked[np.linspace(0, len(order), BINS + 1).astype(int)[:-1]]))
+    gaps = weights[:, order] * (labels[order] - ranked)
     return np.abs(np.add.reduceat(gaps, starts, axis=1)).sum(1) / weights.sum(1)
 
 
@@ -105,33 +114,31 @@ def brier_score(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarr
     return weights @ (probabilities - labels) ** 2 / weights.sum(1)
 
 
-def _group(
-    labels: np.ndarray, probabilities: np.ndarray, view_alone: np.ndarray, metadata: pd.DataFrame, weights: np.ndarray
-) -> GroupMetrics:
+def _group(labels: np.ndarray, probabilities: np.ndarray, view_alone: np.ndarray, resamples: Resamples) -> GroupMetrics:
     abnormal = 1 - labels[:, NO_FINDING_INDEX]
     findings = labels[:, FINDING_COLUMNS]
-    macro, count = macro_auroc_estimate(findings, probabilities[:, FINDING_COLUMNS], weights)
-    view_macro, _ = macro_auroc_estimate(findings, view_alone[:, FINDING_COLUMNS], weights)
+    macro, count = macro_auroc_estimate(findings, probabilities[:, FINDING_COLUMNS], resamples)
+    view_macro, _ = macro_auroc_estimate(findings, view_alone[:, FINDING_COLUMNS], resamples)
     return GroupMetrics(
         films=len(labels),
-        patients=int(metadata["patient"].nunique()),
+        patients=len(np.unique(resamples.patients)),
         abnormal_films=int(abnormal.sum()),
-        abnormal_auroc=auroc_estimate(abnormal, 1 - probabilities[:, NO_FINDING_INDEX], weights),
+        abnormal_auroc=auroc_estimate(abnormal, 1 - probabilities[:, NO_FINDING_INDEX], resamples),
         macro_auroc=macro,
         macro_findings=count,
-        view_only_abnormal_auroc=auroc_estimate(abnormal, 1 - view_alone[:, NO_FINDING_INDEX], weights),
+        view_only_abnormal_auroc=auroc_estimate(abnormal, 1 - view_alone[:, NO_FINDING_INDEX], resamples),
         view_only_macro_auroc=view_macro,
     )
 
 
 def _reliability(
-    abnormal: np.ndarray, probability: np.ndarray, uncalibrated: np.ndarray, weights: np.ndarray
+    abnormal: np.ndarray, probability: np.ndarray, uncalibrated: np.ndarray, resamples: Resamples
 ) -> Reliability:
-    if not enough(abnormal):
-        raise ValueError("The test films have too few of one class to measure calibration.")
+    if not enough(abnormal, resamples.patients):
+        raise ValueError("The test films have too few patients of one class to measure calibration.")
     return Reliability(
         ece_before=float(calibration_error(abnormal, uncalibrated)[0]),
-        ece_after=estimate(lambda w: calibration_error(abnormal, probability, w), weights),
+        ece_after=estimate(lambda w: calibration_error(abnormal, probability, w), resamples),
         brier_before=float(brier_score(abnormal, uncalibrated)[0]),
-        brier_after=estimate(lambda w: brier_score(abnormal, probability, w), weights),
+        brier_after=estimate(lambda w: brier_score(abnormal, probability, w), resamples),
     )

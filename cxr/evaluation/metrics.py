@@ -1,6 +1,7 @@
 """AUROC and rates with bootstrap intervals over patients, vectorised over the resamples."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -9,26 +10,40 @@ from cxr.model.card import Estimate
 
 RESAMPLES: Final = 2000
 CONFIDENCE: Final = 0.95
-MIN_FILMS: Final = 5
-"""A rate or an AUROC needs at least this many films of each class it is about; below, there is too little to say."""
+MIN_PATIENTS: Final = 5
+"""A rate or an AUROC needs films of at least this many patients of each class it is about; below, too few to say."""
 CHUNK: Final = 250
 
 
-def patient_weights(patients: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """How often each film occurs in each bootstrap resample of the patients.
+@dataclass(frozen=True, eq=False)
+class Resamples:
+    """Bootstrap resamples of the patients of some films.
+
+    Attributes:
+        patients: (n,) patient id of each film.
+        weights: float32 (resamples, n), how often each film occurs in each; all films of a patient share one weight.
+    """
+
+    patients: np.ndarray
+    weights: np.ndarray
+
+    def subset(self, mask: np.ndarray) -> "Resamples":
+        """The same resamples, seen on the films where the boolean `mask` (n,) is true."""
+        return Resamples(self.patients[mask], self.weights[:, mask])
+
+
+def resample_patients(patients: np.ndarray, resamples: int = RESAMPLES, seed: int = 0) -> Resamples:
+    """Draw as many patients as there are, with replacement, again and again; a patient brings all films.
 
     Args:
         patients: (n,) patient id of each film.
         resamples: number of resamples.
         seed: of the resampling; the same seed gives the same resamples.
-
-    Returns:
-        float32 (resamples, n): all films of a patient share one weight; the patients' weights sum to their number.
     """
     unique, inverse = np.unique(patients, return_inverse=True)
     count = len(unique)
     draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
-    return draws.astype(np.float32)[:, inverse]
+    return Resamples(np.asarray(patients), draws.astype(np.float32)[:, inverse])
 
 
 def auroc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -57,52 +72,55 @@ def auroc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = N
     return values
 
 
-def enough(labels: np.ndarray) -> bool:
-    """Whether both classes have at least `MIN_FILMS` films."""
-    positives = int(np.sum(labels))
-    return min(positives, len(labels) - positives) >= MIN_FILMS
+def enough(labels: np.ndarray, patients: np.ndarray) -> bool:
+    """Whether both classes have films of at least `MIN_PATIENTS` patients."""
+    return all(len(np.unique(patients[labels == value])) >= MIN_PATIENTS for value in (0, 1))
 
 
-def estimate(statistic: Callable[[np.ndarray | None], np.ndarray], weights: np.ndarray) -> Estimate:
+def estimate(statistic: Callable[[np.ndarray | None], np.ndarray], resamples: Resamples) -> Estimate:
     """A statistic of the films, with the interval that the resamples give it.
 
     Args:
         statistic: takes weights (r, n) or None for none, returns (r,) values; NaN where a resample can't say.
-        weights: of `patient_weights`.
+        resamples: of the films that the statistic is about.
     """
     tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.nanpercentile(statistic(weights), [tail, 100 - tail])
+    low, high = np.nanpercentile(statistic(resamples.weights), [tail, 100 - tail])
     return Estimate(value=float(statistic(None)[0]), low=float(low), high=float(high))
 
 
-def auroc_estimate(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> Estimate | None:
-    """AUROC with its interval; None where there are too few films to say."""
-    return estimate(lambda w: auroc(labels, scores, w), weights) if enough(labels) else None
+def auroc_estimate(labels: np.ndarray, scores: np.ndarray, resamples: Resamples) -> Estimate | None:
+    """AUROC with its interval; None where there are too few patients to say."""
+    if not enough(labels, resamples.patients):
+        return None
+    return estimate(lambda w: auroc(labels, scores, w), resamples)
 
 
-def macro_auroc_estimate(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> tuple[Estimate | None, int]:
-    """Mean AUROC of the columns that have enough films of both classes, and how many columns these are.
+def macro_auroc_estimate(labels: np.ndarray, scores: np.ndarray, resamples: Resamples) -> tuple[Estimate | None, int]:
+    """Mean AUROC of the columns that have enough patients of both classes, and how many columns these are.
+
+    A resample in which a column has one class only is averaged over the others.
 
     Args:
         labels, scores: (n, k).
-        weights: of `patient_weights`.
     """
-    columns = [k for k in range(labels.shape[1]) if enough(labels[:, k])]
+    columns = [k for k in range(labels.shape[1]) if enough(labels[:, k], resamples.patients)]
     if not columns:
         return None, 0
 
     def macro(w: np.ndarray | None) -> np.ndarray:
-        return np.nanmean([auroc(labels[:, k], scores[:, k], w) for k in columns], axis=0)
+        values = np.ma.masked_invalid([auroc(labels[:, k], scores[:, k], w) for k in columns])
+        return values.mean(axis=0).filled(np.nan)
 
-    return estimate(macro, weights), len(columns)
+    return estimate(macro, resamples), len(columns)
 
 
-def rate_estimate(hits: np.ndarray, among: np.ndarray, weights: np.ndarray) -> Estimate | None:
+def rate_estimate(hits: np.ndarray, among: np.ndarray, resamples: Resamples) -> Estimate | None:
     """Share of the films in `among` (n, bool) that are `hits` (n, bool), with its interval; None where too few.
 
     Sensitivity is the rate of flagged films among the abnormal ones, specificity that of unflagged among the others.
     """
-    if int(among.sum()) < MIN_FILMS:
+    if len(np.unique(resamples.patients[among])) < MIN_PATIENTS:
         return None
 
     def rate(w: np.ndarray | None) -> np.ndarray:
@@ -110,4 +128,4 @@ def rate_estimate(hits: np.ndarray, among: np.ndarray, weights: np.ndarray) -> E
         with np.errstate(invalid="ignore"):
             return (rows @ (hits & among)) / (rows @ among)
 
-    return estimate(rate, weights)
+    return estimate(rate, resamples)

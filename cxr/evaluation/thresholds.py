@@ -5,13 +5,13 @@ from typing import Final, get_args
 
 import numpy as np
 
-from cxr.evaluation.metrics import MIN_FILMS, rate_estimate
+from cxr.evaluation.metrics import MIN_PATIENTS, Resamples, rate_estimate, resample_patients
 from cxr.findings import CATEGORIES, FINDINGS
 from cxr.model.card import Estimate, FindingPoint, OperatingPoint, PointName
 
 RULE_OUT_SENSITIVITY: Final = 0.98
 RULE_IN_SPECIFICITY: Final = 0.95
-# A finding with too few positives to see a sensitivity is cut by specificity alone.
+# A finding with positives of too few patients to see a sensitivity is cut by specificity alone.
 FALLBACK_SPECIFICITY: Final[dict[PointName, float]] = {"rule-out": 0.50, "balanced": 0.80, "rule-in": 0.95}
 UNCERTAIN_SHARE: Final = 0.10
 """Share of the calibration films, those nearest in rank to the threshold, whose verdict is "uncertain"."""
@@ -37,10 +37,10 @@ def at_sensitivity(labels: np.ndarray, scores: np.ndarray, sensitivity: float) -
 
 
 def at_specificity(labels: np.ndarray, scores: np.ndarray, specificity: float) -> float:
-    """The lowest threshold that leaves at least this share of the negatives unflagged."""
+    """The lowest threshold that leaves at least this share of the negatives unflagged; at most 1, as a probability."""
     negatives = np.sort(scores[labels == 0])
     kept = int(np.ceil(specificity * len(negatives) - 1e-9))
-    return float(np.nextafter(negatives[kept - 1], np.inf)) if kept else 0.0
+    return min(float(np.nextafter(negatives[kept - 1], np.inf)), 1.0) if kept else 0.0
 
 
 def at_youden(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -52,12 +52,12 @@ def at_youden(labels: np.ndarray, scores: np.ndarray) -> float:
     return float((levels[best] + levels[max(best - 1, 0)]) / 2)
 
 
-def choose(name: PointName, labels: np.ndarray, scores: np.ndarray) -> tuple[float, str]:
-    """The threshold of an operating point on one binary task, and in words how it was chosen."""
-    positives, negatives = int(labels.sum()), int((1 - labels).sum())
-    if negatives < MIN_FILMS:
-        raise ValueError(f"{negatives} negative calibration films are too few to choose a threshold.")
-    if positives < MIN_FILMS:
+def choose(name: PointName, labels: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> tuple[float, str]:
+    """The threshold of an operating point on one binary task (all (n,)), and in words how it was chosen."""
+    positives, negatives = (len(np.unique(patients[labels == value])) for value in (1, 0))
+    if negatives < MIN_PATIENTS:
+        raise ValueError(f"Negative calibration films of {negatives} patients are too few to choose a threshold.")
+    if positives < MIN_PATIENTS:
         share = FALLBACK_SPECIFICITY[name]
         return at_specificity(labels, scores, share), f"specificity {share:.0%}; too few positives for more"
     if name == "rule-out":
@@ -74,26 +74,26 @@ def uncertain_band(scores: np.ndarray, threshold: float) -> tuple[float, float]:
     return min(float(low), threshold), max(float(high), threshold)
 
 
-def operating_points(calibration: Scored, test: Scored, weights: np.ndarray) -> tuple[OperatingPoint, ...]:
+def operating_points(calibration: Scored, test: Scored) -> tuple[OperatingPoint, ...]:
     """The three operating points, each chosen on `calibration` and measured on `test`.
 
     Args:
         calibration, test: films of different patients.
-        weights: of `patient_weights` for the test films.
 
     Raises:
         ValueError: too few calibration films without a finding to choose a threshold.
     """
-    return tuple(_operating_point(name, calibration, test, weights) for name in get_args(PointName))
+    resamples = resample_patients(test.patients)
+    return tuple(_operating_point(name, calibration, test, resamples) for name in get_args(PointName))
 
 
-def _operating_point(name: PointName, calibration: Scored, test: Scored, weights: np.ndarray) -> OperatingPoint:
+def _operating_point(name: PointName, calibration: Scored, test: Scored, resamples: Resamples) -> OperatingPoint:
     scores = 1 - calibration.probabilities[:, 0]
-    threshold, basis = choose(name, 1 - calibration.labels[:, 0], scores)
+    threshold, basis = choose(name, 1 - calibration.labels[:, 0], scores, calibration.patients)
     low, high = uncertain_band(scores, threshold)
     abnormal, tested = test.labels[:, 0] == 0, 1 - test.probabilities[:, 0]
     flagged = tested >= threshold
-    sensitivity, specificity = _rates(abnormal, flagged, weights)
+    sensitivity, specificity = _rates(abnormal, flagged, resamples)
     uncertain = (low < tested) & (tested < high)
     everything = np.ones(len(tested), bool)
     return OperatingPoint(
@@ -104,19 +104,19 @@ def _operating_point(name: PointName, calibration: Scored, test: Scored, weights
         basis=basis,
         sensitivity=sensitivity,
         specificity=specificity,
-        uncertain_share=rate_estimate(uncertain, everything, weights),
-        accuracy=rate_estimate(flagged == abnormal, everything, weights),
-        accuracy_outside=rate_estimate(flagged == abnormal, ~uncertain, weights),
-        findings={finding: _finding_point(name, finding, calibration, test, weights) for finding in FINDINGS},
+        uncertain_share=rate_estimate(uncertain, everything, resamples),
+        accuracy=rate_estimate(flagged == abnormal, everything, resamples),
+        accuracy_outside=rate_estimate(flagged == abnormal, ~uncertain, resamples),
+        findings={finding: _finding_point(name, finding, calibration, test, resamples) for finding in FINDINGS},
     )
 
 
 def _finding_point(
-    name: PointName, finding: str, calibration: Scored, test: Scored, weights: np.ndarray
+    name: PointName, finding: str, calibration: Scored, test: Scored, resamples: Resamples
 ) -> FindingPoint:
     k = CATEGORIES.index(finding)
-    threshold, basis = choose(name, calibration.labels[:, k], calibration.probabilities[:, k])
-    sensitivity, specificity = _rates(test.labels[:, k] == 1, test.probabilities[:, k] >= threshold, weights)
+    threshold, basis = choose(name, calibration.labels[:, k], calibration.probabilities[:, k], calibration.patients)
+    sensitivity, specificity = _rates(test.labels[:, k] == 1, test.probabilities[:, k] >= threshold, resamples)
     return FindingPoint(
         threshold=threshold,
         basis=basis,
@@ -126,6 +126,6 @@ def _finding_point(
     )
 
 
-def _rates(positive: np.ndarray, flagged: np.ndarray, weights: np.ndarray) -> tuple[Estimate | None, Estimate | None]:
+def _rates(positive: np.ndarray, flagged: np.ndarray, resamples: Resamples) -> tuple[Estimate | None, Estimate | None]:
     """Sensitivity and specificity."""
-    return rate_estimate(flagged, positive, weights), rate_estimate(~flagged, ~positive, weights)
+    return rate_estimate(flagged, positive, resamples), rate_estimate(~flagged, ~positive, resamples)

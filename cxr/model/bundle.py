@@ -17,7 +17,8 @@ KERAS_FILE: Final = "model.keras"
 GRAPH_FILE: Final = "model.onnx"
 PROBE_FILE: Final = "probe.npz"
 TOLERANCE: Final = 1e-4
-"""Largest difference allowed between the serving graph and the Keras model, in logits and in maps."""
+"""Largest difference allowed between the serving graph and the Keras model, in logits and in maps; where their largest
+value exceeds 1, as a share of it (float32 carries seven digits, not seven decimals)."""
 
 
 class BundleRejected(RuntimeError):
@@ -108,7 +109,8 @@ def load_probe(path: Path) -> Probe:
 
 def check_agreement(name: str, expected: Probe, logits: np.ndarray, maps: np.ndarray) -> None:
     """Raise `BundleRejected` if outputs differ from the probe's by more than `TOLERANCE` anywhere."""
-    differences = [np.abs(logits - expected.logits).max(), np.abs(maps - expected.maps).max()]
+    pairs = ((logits, expected.logits), (maps, expected.maps))
+    differences = [np.abs(got - wanted).max() / max(1.0, np.abs(wanted).max()) for got, wanted in pairs]
     # `not <=` also catches NaN.
     if not max(differences) <= TOLERANCE:
         raise BundleRejected(

@@ -162,6 +162,7 @@ class Card(CardPart):
     Attributes:
         categories: order of the 15 outputs.
         head_bias: constant part of each map; `maps - head_bias` is what the film itself contributes.
+        map_shift: (rows, columns) by which the maps lie off the film, as shares of its side (`cxr.model.geometry`).
         training: the `TrainingConfig` of the run.
         epochs, best_epoch: the course of training, and the epoch whose weights these are.
         initial_weights: where training started, with provenance.
@@ -176,6 +177,7 @@ class Card(CardPart):
     input_size: Annotated[int, Field(ge=32)]
     categories: tuple[str, ...] = CATEGORIES
     head_bias: tuple[float, ...]
+    map_shift: tuple[float, float]
     calibration: Calibration
     operating_points: tuple[OperatingPoint, ...]
     data: Data

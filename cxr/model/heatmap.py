@@ -6,6 +6,8 @@ import numpy as np
 from PIL import Image
 
 AMBER: Final = np.array([255, 191, 0], np.float32)
+BORDER: Final = 2
+"""Cells by which a map is continued to move it; Pillow's bicubic filter and a shift of a cell need no more."""
 RED: Final = np.array([255, 32, 0], np.float32)
 
 
@@ -26,22 +28,27 @@ def supporting_map(evidence: np.ndarray) -> np.ndarray | None:
     return positive / peak if peak > 0 else None
 
 
-def upsample(grid: np.ndarray, height: int, width: int) -> np.ndarray:
+def upsample(grid: np.ndarray, height: int, width: int, shift: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
     """A map at the size of its film, smooth, with every cell over the part of the film that it stands for.
 
     Cell (i, j) of an h x w map covers rows i/h to (i+1)/h and columns j/w to (j+1)/w of the film; its centre keeps
     its value (bicubic interpolation between cell centres, clipped to 0..1). No corner alignment: that would shift the
-    map by up to half a cell.
+    map by up to half a cell. A map that is known to lie off its film is moved back; what has to be known beyond its
+    border to do so is taken from the border.
 
     Args:
         grid: float (h, w) in 0..1.
         height, width: of the film, pixels.
+        shift: (rows, columns) by which the map lies off the film, as shares of the film's sides (`Card.map_shift`).
 
     Returns:
         float32 (height, width) in 0..1.
     """
-    image = Image.fromarray(np.asarray(grid, np.float32))
-    return np.clip(np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)), 0, 1)
+    rows, columns = grid.shape
+    image = Image.fromarray(np.pad(np.asarray(grid, np.float32), BORDER, mode="edge"))
+    top, left = BORDER + shift[0] * rows, BORDER + shift[1] * columns
+    box = (left, top, left + columns, top + rows)
+    return np.clip(np.asarray(image.resize((width, height), Image.Resampling.BICUBIC, box)), 0, 1)
 
 
 def overlay(grey: np.ndarray, heat: np.ndarray | None, opacity: float) -> Image.Image:

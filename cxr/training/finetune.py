@@ -1,6 +1,9 @@
 """`finetune`: from a folder of labelled films to a verified bundle with its card."""
 
+import hashlib
+import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,12 +16,13 @@ import cxr
 from cxr.dataset.labelled import LabelledFilms, UnusableDataset, load_labelled_films
 from cxr.dataset.splits import SPLITS, check_disjoint, split_by_patient, split_hash
 from cxr.evaluation.evaluate import evaluate
-from cxr.evaluation.metrics import MIN_FILMS, patient_weights
+from cxr.evaluation.metrics import MIN_PATIENTS, enough
 from cxr.evaluation.thresholds import Scored, operating_points
 from cxr.model.bundle import Bundle
-from cxr.model.card import Card, Data, Epoch, SplitCount
+from cxr.model.card import Calibration, Card, Data, Epoch, Evaluation, OperatingPoint, SplitCount
 from cxr.model.classifier import MAPS, build_classifier
 from cxr.model.export import check_writable, predict, write_bundle
+from cxr.model.geometry import measure_map_shift
 from cxr.radiograph import model_input, read_radiograph
 from cxr.samples import SAMPLES
 from cxr.settings import settings
@@ -57,42 +61,23 @@ def finetune(
     model = build_classifier(
         config.backbone, config.input_size, weights="imagenet" if config.imagenet else None, dropout=config.dropout
     )
-    train = parts["train"]
-    epochs, best = fit(model, train, parts["validation"], config, lambda epoch: report(_line(epoch, config)))
+    epochs, best = _trained(model, parts, config, report)
     report(f"kept epoch {best}; calibrating and evaluating")
 
-    logits = {name: predict(model, parts[name].pixels)[0] for name in ("calibration", "test")}
-    weights = class_weights(train.labels, config)
-    calibration = fit_platt(logits["calibration"], parts["calibration"].labels, -np.log(weights))
-    scored = {
-        name: Scored(
-            parts[name].labels,
-            calibration.probabilities(logits[name]),
-            parts[name].metadata["patient"].to_numpy(),
-        )
-        for name in logits
-    }
-    test = parts["test"]
-    evaluation = evaluate(
-        test.labels,
-        scored["test"].probabilities,
-        uncalibrated(logits["test"]),
-        test.metadata,
-        train.labels,
-        train.metadata,
-    )
+    assessed = assess(model, parts, config)
     card = Card(
         name=out.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         backbone=config.backbone,
         input_size=config.input_size,
         head_bias=tuple(float(b) for b in model.get_layer(MAPS).get_weights()[1]),
-        calibration=calibration,
-        operating_points=operating_points(
-            scored["calibration"], scored["test"], patient_weights(scored["test"].patients)
+        calibration=assessed.calibration,
+        operating_points=assessed.operating_points,
+        map_shift=measure_map_shift(
+            lambda squares: predict(model, squares)[1], probe_films(config.input_size), model.output[MAPS].shape[1]
         ),
         data=_data(films, parts, split_hash(films.metadata["patient"], split), data),
-        evaluation=evaluation,
+        evaluation=assessed.evaluation,
         training=config.model_dump(),
         epochs=tuple(epochs),
         best_epoch=best,
@@ -101,6 +86,60 @@ def finetune(
         files={},
     )
     return write_bundle(out, model, card, probe_films(config.input_size))
+
+
+def _trained(
+    model: keras.Model, parts: dict[str, LabelledFilms], config: TrainingConfig, report: Callable[[str], None]
+) -> tuple[list[Epoch], int]:
+    """Train, and keep the result in the cache: if a later step fails, the same command goes on from here."""
+    films = ";".join(f"{name}:{','.join(part.metadata.index)}" for name, part in parts.items())
+    digest = hashlib.sha256(f"{cxr.__version__};{config.model_dump_json()};{films}".encode()).hexdigest()[:16]
+    weights = settings().cache_dir / f"trained-{digest}.weights.h5"
+    record = weights.with_suffix(".json")
+    if record.is_file():
+        model.load_weights(weights)
+        stored = json.loads(record.read_text())
+        report("these films were trained on with this configuration before; its weights are used")
+        return [Epoch.model_validate(epoch) for epoch in stored["epochs"]], int(stored["best"])
+    epochs, best = fit(model, parts["train"], parts["validation"], config, lambda e: report(_line(e, config)))
+    model.save_weights(weights)
+    record.write_text(json.dumps({"epochs": [epoch.model_dump() for epoch in epochs], "best": best}))
+    return epochs, best
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What calibration and test patients say of a trained model."""
+
+    calibration: Calibration
+    operating_points: tuple[OperatingPoint, ...]
+    evaluation: Evaluation
+
+
+def assess(model: keras.Model, parts: dict[str, LabelledFilms], config: TrainingConfig) -> Assessment:
+    """Calibrate and set thresholds on the calibration patients; measure both, and the model, on the test patients.
+
+    Args:
+        model: a trained classifier.
+        parts: films by name of split.
+        config: of the run that trained it.
+    """
+    train, held_out, test = parts["train"], parts["calibration"], parts["test"]
+    held_out_logits, test_logits = (predict(model, part.pixels)[0] for part in (held_out, test))
+    calibration = fit_platt(held_out_logits, held_out.labels, -np.log(class_weights(train.labels, config)))
+    probabilities = calibration.probabilities(test_logits)
+    return Assessment(
+        calibration,
+        operating_points(
+            Scored(held_out.labels, calibration.probabilities(held_out_logits), _patients(held_out)),
+            Scored(test.labels, probabilities, _patients(test)),
+        ),
+        evaluate(test.labels, probabilities, uncalibrated(test_logits), test.metadata, train.labels, train.metadata),
+    )
+
+
+def _patients(films: LabelledFilms) -> np.ndarray:
+    return films.metadata["patient"].to_numpy()
 
 
 def split_films(films: LabelledFilms, config: TrainingConfig) -> pd.Series:
@@ -120,11 +159,11 @@ def probe_films(size: int) -> np.ndarray:
 
 def _check_parts(parts: dict[str, LabelledFilms]) -> None:
     for name, part in parts.items():
-        abnormal = int(part.abnormal.sum())
-        if min(abnormal, len(part.labels) - abnormal) < MIN_FILMS:
+        if not enough(part.abnormal, _patients(part)):
+            abnormal = int(part.abnormal.sum())
             raise UnusableDataset(
                 f"The {name} patients have {abnormal} abnormal films and {len(part.labels) - abnormal} without "
-                f"findings; at least {MIN_FILMS} of each are needed."
+                f"findings; films of at least {MIN_PATIENTS} patients are needed of each."
             )
 
 

@@ -115,7 +115,10 @@ class _BestEpoch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         films = self.validation
         logits, _ = predict(self.classifier, films.pixels)
-        aurocs = [auroc(films.labels[:, k], logits[:, k])[0] for k in FINDING_INDICES if enough(films.labels[:, k])]
+        patients = films.metadata["patient"].to_numpy()
+        aurocs = [
+            auroc(films.labels[:, k], logits[:, k])[0] for k in FINDING_INDICES if enough(films.labels[:, k], patients)
+        ]
         shown = Epoch(
             number=epoch + 1,
             loss=float((logs or {})["loss"]),

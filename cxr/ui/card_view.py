@@ -20,7 +20,8 @@ def show_groups(card: Card) -> None:
         f"AUROC with 95% bootstrap interval over patients. The baseline sees nothing of the film but its projection "
         f"(PA or AP): where the model is no better than that, it has learned nothing about the chest. "
         f"All findings pooled the model scores {evaluation.pooled_auroc:.3f}, and the findings' shares in the "
-        f"training films alone, without any film, score {evaluation.constant_prior_pooled_auroc:.3f}: do not compare pooled AUROC."
+        f"training films alone, without any film, score "
+        f"{evaluation.constant_prior_pooled_auroc:.3f}: do not compare pooled AUROC."
     )
     groups = {"All test films": evaluation.overall}
     groups |= {f"Source {name}": group for name, group in evaluation.by_source.items()}
@@ -125,8 +126,9 @@ def show_training(card: Card) -> None:
     macro = "too few films" if best.macro_auroc is None else f"{best.macro_auroc:.3f}"
     st.markdown(
         f"{card.backbone} at {card.input_size} pixels, starting from {card.initial_weights}. Epoch {card.best_epoch} "
-        f"of {len(card.epochs)} was kept: macro-AUROC {macro} on the validation patients, a number that chose the epoch "
-        f"and is therefore too good; on the test patients it is {estimate_words(card.evaluation.overall.macro_auroc)}."
+        f"of {len(card.epochs)} was kept: macro-AUROC {macro} on the validation patients, a number that chose the "
+        f"epoch and is therefore too good; on the test patients it is "
+        f"{estimate_words(card.evaluation.overall.macro_auroc)}."
     )
     course = pd.DataFrame([epoch.model_dump() for epoch in card.epochs])
     st.dataframe(course, hide_index=True, width="content")

@@ -13,7 +13,7 @@ from cxr.model.bundle import Bundle
 from cxr.model.heatmap import overlay
 from cxr.model.verdict import Verdict
 from cxr.ui.second_opinion import show_second_opinion
-from cxr.ui.words import no_support
+from cxr.ui.words import no_support, plain
 
 LONGEST_SIDE = 1600
 """Films are shown with at most this many pixels on a side; the model and the downloads use the film itself."""
@@ -25,6 +25,7 @@ def show_film(key: str, reading: Reading, verdict: Verdict, bundle: Bundle) -> N
 
     Opacity starts at 0: first the film, then the evidence.
     """
+    st.caption(f"**{plain(reading.name)}**, {reading.facts.width} x {reading.facts.height} pixels")
     film_place = st.container()
     pick, fade, where = st.columns([4, 4, 3], vertical_alignment="bottom")
     names = [finding.name for finding in verdict.findings]
@@ -37,7 +38,7 @@ def show_film(key: str, reading: Reading, verdict: Verdict, bundle: Bundle) -> N
     )
     opacity = fade.slider("Opacity", 0, 100, 0, 5, format="%d%%", key=f"opacity-{key}") / 100
     side = where.segmented_control("Heatmap", ["Over", "Beside"], default="Over", required=True, key=f"side-{key}")
-    heat = heatmap(reading, finding)
+    heat = heatmap(reading, finding, bundle.card)
     with film_place:
         _show_pictures(reading, finding, heat, opacity, beside=side == "Beside")
     if heat is None:

@@ -30,14 +30,14 @@ def show_notice() -> None:
     bundle = serving_engine().bundle
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(RESEARCH_NOTICE, icon=":material/science:", color="orange")
-        st.caption(model_sentence(bundle.name, bundle.card), width="stretch")
+        st.caption(model_sentence(bundle.name, bundle.card))
+        st.page_link("pages/model_card.py", label="Card", icon=":material/description:")
 
 
 def model_sentence(name: str, card: Card) -> str:
     """Which model, trained on whom, how good on whom, in one sentence."""
     train, test = card.data.splits["train"], card.data.splits["test"]
     return (
-        f"Model **{name}** of {card.created[:10]}, trained on {train.films:,} films of {train.patients:,} patients. "
-        f"AUROC for abnormal {estimate_words(card.evaluation.overall.abnormal_auroc)} "
-        f"on {test.films:,} films of {test.patients:,} held-out patients."
+        f"Model **{name}**, trained on {train.films:,} films of {train.patients:,} patients. AUROC for abnormal "
+        f"{estimate_words(card.evaluation.overall.abnormal_auroc)} on {test.films:,} films of {test.patients:,} others."
     )

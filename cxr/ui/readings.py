@@ -38,10 +38,13 @@ def readings() -> Readings:
     return found
 
 
-def update(session: Readings, uploads: list[UploadedFile], engine: Engine) -> None:
+def update(session: Readings, uploads: list[UploadedFile], engine: Engine) -> list[str]:
     """Read what is new, with progress, and forget what was taken away.
 
     An answer is kept as soon as it is there, so a rerun in the middle of a long batch goes on where it was.
+
+    Returns:
+        The ids of the films that were read just now.
     """
     model = engine.bundle.sha256
     wanted: dict[str, UploadedFile | Sample] = {f"{model}-{u.file_id}": u for u in uploads}
@@ -49,7 +52,7 @@ def update(session: Readings, uploads: list[UploadedFile], engine: Engine) -> No
     session.answers = {key: given for key, given in session.answers.items() if key in wanted}
     new = [key for key in wanted if key not in session.answers]
     if not new:
-        return
+        return new
     progress = st.progress(0.0)
     for number, key in enumerate(new):
         item = wanted[key]
@@ -58,6 +61,7 @@ def update(session: Readings, uploads: list[UploadedFile], engine: Engine) -> No
         data = item.read() if isinstance(item, Sample) else item.getvalue()
         session.answers[key] = answer(engine, name, data)
     progress.empty()
+    return new
 
 
 def add_sample(sample: Sample) -> None:

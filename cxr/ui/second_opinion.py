@@ -8,6 +8,7 @@ import streamlit as st
 from cxr.classify import HEATMAP_OPACITY, Reading
 from cxr.findings import display_name
 from cxr.model.bundle import Bundle, load_bundle
+from cxr.model.card import Card
 from cxr.model.heatmap import overlay, upsample
 from cxr.ui.words import no_support
 
@@ -37,7 +38,7 @@ def show_second_opinion(key: str, reading: Reading, finding: str, bundle: Bundle
         if wanted not in done and st.button(label, icon=":material/play_arrow:", key=f"second-{wanted}"):
             done[wanted] = _compute(reading, finding, bundle)
         if wanted in done:
-            _show(reading, finding, done[wanted])
+            _show(reading, finding, done[wanted], bundle.card)
 
 
 def _compute(reading: Reading, finding: str, bundle: Bundle) -> dict[str, np.ndarray | None]:
@@ -56,13 +57,13 @@ def _compute(reading: Reading, finding: str, bundle: Bundle) -> dict[str, np.nda
     return maps
 
 
-def _show(reading: Reading, finding: str, maps: dict[str, np.ndarray | None]) -> None:
+def _show(reading: Reading, finding: str, maps: dict[str, np.ndarray | None], card: Card) -> None:
     for column, (method, grid) in zip(st.columns(len(maps)), maps.items(), strict=True):
         if grid is None:
             column.markdown(f"**{method}**")
             column.caption(no_support(finding))
             continue
-        heat = upsample(grid, *reading.grey.shape)
+        heat = upsample(grid, *reading.grey.shape, card.map_shift)
         picture = overlay(reading.grey, heat, HEATMAP_OPACITY)
         picture.thumbnail((700, 700))
         column.image(picture, caption=method, width="stretch", alt=f"{method} of {display_name(finding).lower()}")

@@ -43,7 +43,7 @@ def _show_findings(verdict: Verdict, card: Card) -> None:
                 "Probability": finding.probability,
                 "Threshold": finding.threshold,
                 "Flag": "flagged" if finding.flagged else "",
-                "Held-out AUROC": TOO_FEW if auroc is None else f"{auroc.value:.2f} ({auroc.low:.2f}–{auroc.high:.2f})",
+                "AUROC": TOO_FEW if auroc is None else f"{auroc.value:.2f}",
             }
         )
     st.dataframe(
@@ -53,15 +53,18 @@ def _show_findings(verdict: Verdict, card: Card) -> None:
         row_height=ROW_HEIGHT,
         alt="The 14 findings with probability, threshold and flag, most probable first",
         column_config={
+            "Finding": st.column_config.TextColumn(width=118),
             "Probability": st.column_config.ProgressColumn(
-                format="%.2f", min_value=0, max_value=1, help="Calibrated on patients that trained nothing."
+                format="%.2f", min_value=0, max_value=1, width=96, help="Calibrated on patients that trained nothing."
             ),
             "Threshold": st.column_config.NumberColumn(
-                format="%.2f", help="At and above it the finding is flagged, at the chosen operating point."
+                format="%.2f", width=68, help="At and above it the finding is flagged, at the chosen operating point."
             ),
-            "Held-out AUROC": st.column_config.TextColumn(
-                help="How well the finding is told from all others on held-out patients, with 95% interval. "
-                "0.5 is chance."
+            "Flag": st.column_config.TextColumn(width=52),
+            "AUROC": st.column_config.TextColumn(
+                width=52,
+                help="How well the finding was told from all others on held-out patients; 0.5 is chance. "
+                "The model card has the intervals.",
             ),
         },
     )

@@ -1,5 +1,6 @@
 """Numbers in words a reader can act on. Plain functions, no Streamlit."""
 
+import re
 from typing import Final
 
 from cxr.findings import display_name
@@ -13,6 +14,11 @@ VERDICT_TITLES: Final = {
     "no finding": "No finding",
     "uncertain": "Uncertain",
 }
+
+
+def plain(text: str) -> str:
+    """Text as it is inside Markdown: a file may be called `[a](b)` or `:red[x]`."""
+    return re.sub(r"([\\`*_{}\[\]()<>#+.!|~:$&-])", r"\\\1", text)
 
 
 def estimate_words(estimate: Estimate | None) -> str:

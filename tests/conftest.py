@@ -1,0 +1,124 @@
+"""What several tests share: the real data where there is any, and a small model really trained on films made on the spot."""
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxr.findings import CATEGORIES
+from cxr.model.bundle import Bundle
+from cxr.settings import ROOT, settings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+SIDE = 64
+BLOB = 14
+"""Side of the synthetic films, and of the bright square that is their "Mass", in pixels."""
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The real films and tables described in the README; set CXR_TEST_DATA to have them elsewhere."""
+    folder = Path(os.environ.get("CXR_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}")
+    return folder
+
+
+def synthetic_film(rng: np.random.Generator, blob: tuple[int, int] | None) -> np.ndarray:
+    """A grey film of noise, uint8 (SIDE, SIDE), with a bright square at (row, column) if one is asked for."""
+    film = rng.normal(90, 12, (SIDE, SIDE)) + rng.normal(0, 15)
+    if blob is not None:
+        film[blob[0] : blob[0] + BLOB, blob[1] : blob[1] + BLOB] += 90
+    return np.clip(film, 0, 255).astype(np.uint8)
+
+
+def encoded(film: np.ndarray, kind: str = "PNG") -> bytes:
+    """The film as the bytes of a PNG or JPEG."""
+    file = io.BytesIO()
+    Image.fromarray(film).save(file, kind)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def synthetic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in the layout of the Kaggle release: 360 films of 180 patients, half of them with a "Mass"."""
+    import tensorflow as tf
+
+    folder = tmp_path_factory.mktemp("synthetic")
+    rng = np.random.default_rng(0)
+
+    def example(patient: int, number: int) -> bytes:
+        mass = patient % 2
+        blob = tuple(rng.integers(4, SIDE - BLOB - 4, 2)) if mass else None
+        labels = {"Mass": mass, "No Finding": 1 - mass}
+        feature = {
+            "image": tf.train.Feature(
+                bytes_list=tf.train.BytesList(value=[encoded(synthetic_film(rng, blob), "JPEG")])
+            ),
+            "image_id": tf.train.Feature(
+                bytes_list=tf.train.BytesList(value=[f"{patient:08d}_{number:03d}.png".encode()])
+            ),
+        }
+        for name in CATEGORIES:
+            feature[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=[labels.get(name, 0)]))
+        return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+    # As in the release, the films of one patient lie in different shards.
+    for shard in range(2):
+        with tf.io.TFRecordWriter(str(folder / f"{shard:03d}-180.tfrec")) as writer:
+            for patient in range(180):
+                writer.write(example(patient, shard))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone() -> Iterator[str]:
+    """The name of a backbone of three convolutions, 8 x 8 features on a 64-pixel film, that trains in seconds."""
+    from keras import layers
+
+    from cxr.model import backbones
+
+    def build(x, weights):  # type: ignore[no-untyped-def]
+        for filters, stride in ((16, 2), (32, 2), (32, 2)):
+            x = layers.Conv2D(filters, 5, strides=stride, padding="same", activation="relu")(x)
+        return x
+
+    backbones.BACKBONES["tiny"] = backbones.Backbone(build, *backbones.LITE)
+    yield "tiny"
+    del backbones.BACKBONES["tiny"]
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(synthetic_data: Path, tiny_backbone: str, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle that `finetune` made from the synthetic films."""
+    from cxr.training.config import TrainingConfig
+    from cxr.training.finetune import finetune
+
+    config = TrainingConfig(
+        backbone=tiny_backbone, imagenet=False, input_size=SIDE, epochs=12, batch_size=16, learning_rate=3e-3, ema=0.9
+    )
+    return finetune(synthetic_data, tmp_path_factory.mktemp("models") / "tiny", config)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests never read or write the developer's cache."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("CXR_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+    settings.cache_clear()
+    yield
+    patch.undo()
+    settings.cache_clear()
+
+
+@pytest.fixture
+def changed_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """For tests that set CXR_* variables: settings are read anew at the first use, and again afterwards."""
+    settings.cache_clear()
+    yield monkeypatch
+    settings.cache_clear()

@@ -1,0 +1,139 @@
+"""Shards written by hand, and the real ones against the tables that describe them."""
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from handmade_shards import example, film_fields, frame, write_shard
+from PIL import Image
+
+from cxr.dataset.shards import Record, UnreadableShard, read_records
+from cxr.findings import CATEGORIES
+
+
+def read(path: Path, content: bytes) -> list[Record]:
+    path.write_bytes(content)
+    return list(read_records(path))
+
+
+@pytest.fixture
+def shard(tmp_path: Path) -> Path:
+    return tmp_path / "007-002.tfrec"
+
+
+@pytest.fixture(scope="module")
+def real_records(shared_data: Path) -> dict[str, list[Record]]:
+    """File name -> records, of all the real shards."""
+    return {path.name: list(read_records(path)) for path in sorted((shared_data / "nih" / "data").glob("*.tfrec"))}
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_record_has_its_id_its_bytes_and_its_labels(shard: Path, packed: bool) -> None:
+    fields = film_fields("00000001_000.png", b"\xff\xd8 not looked at", ("Edema", "Hernia"))
+    (record,) = read(shard, frame(example(fields, packed)))
+    assert (record.image_id, record.image) == ("00000001_000.png", b"\xff\xd8 not looked at")
+    assert record.labels.dtype == np.uint8
+    assert [CATEGORIES[k] for k in np.flatnonzero(record.labels)] == ["Edema", "Hernia"]
+
+
+def test_labels_go_by_name_whatever_the_order_in_the_file(shard: Path) -> None:
+    fields = film_fields("a", positive=("Atelectasis",))
+    (record,) = read(shard, frame(example(dict(reversed(fields.items())))))
+    assert record.labels.tolist() == [int(name == "Atelectasis") for name in CATEGORIES]
+
+
+def test_unknown_fields_are_passed_over(shard: Path) -> None:
+    (record,) = read(shard, frame(example({"note": b"seen", "width": 600, **film_fields("a")})))
+    assert record.image_id == "a"
+
+
+def test_records_come_in_file_order(tmp_path: Path) -> None:
+    path = write_shard(tmp_path / "s.tfrec", *(film_fields(name) for name in "cab"))
+    assert [record.image_id for record in read_records(path)] == ["c", "a", "b"]
+
+
+WHOLE = frame(example(film_fields("a")))
+
+
+@pytest.mark.parametrize("kept", [1, 11, 12, 40, len(WHOLE) - 4, len(WHOLE) - 1])
+def test_a_truncated_file_gives_what_is_whole_and_then_names_the_record(shard: Path, kept: int) -> None:
+    shard.write_bytes(WHOLE + WHOLE[:kept])
+    records = read_records(shard)
+    assert next(records).image_id == "a"
+    with pytest.raises(UnreadableShard, match=r"007-002\.tfrec, record 1: "):
+        next(records)
+
+
+def test_garbage_is_not_a_frame(shard: Path) -> None:
+    with pytest.raises(UnreadableShard, match=r"007-002\.tfrec, record 0: this is not a TFRecord frame\."):
+        read(shard, np.random.default_rng(0).bytes(5000))
+
+
+def test_an_absurd_length_is_refused_before_anything_is_read(shard: Path) -> None:
+    with pytest.raises(UnreadableShard, match="not a TFRecord frame"):
+        read(shard, struct.pack("<QI", 2**62, 0) + b"film")
+
+
+@pytest.mark.parametrize("missing", ["image", "image_id", "Hernia"])
+def test_a_missing_field_is_named(shard: Path, missing: str) -> None:
+    fields = film_fields("b")
+    del fields[missing]
+    with pytest.raises(UnreadableShard, match=rf"007-002\.tfrec, record 1: the fields {missing} are missing\."):
+        read(shard, WHOLE + frame(example(fields)))
+
+
+@pytest.mark.parametrize("value", [2, 2**64 - 1, b"1"])
+def test_a_label_other_than_0_and_1_is_refused(shard: Path, value: int | bytes) -> None:
+    with pytest.raises(UnreadableShard, match=r"007-002\.tfrec, record 0: a label is neither 0 nor 1\."):
+        read(shard, frame(example({**film_fields("a"), "Mass": value})))
+
+
+@pytest.mark.parametrize("field", ["image", "image_id"])
+def test_an_integer_for_a_film_is_refused(shard: Path, field: str) -> None:
+    with pytest.raises(UnreadableShard, match="record 0: `image` and `image_id` must be bytes"):
+        read(shard, frame(example({**film_fields("a"), field: 1})))
+
+
+FEATURE_WITHOUT_A_VALUE = b"\x0a\x0d\x0a\x0b\x0a\x05image\x12\x02\x0a\x00"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param(b"hello, world", id="text"),
+        pytest.param(b"\x08\x01", id="another protocol buffer"),
+        pytest.param(b"\x0a\x7f\x01", id="a field longer than its record"),
+        pytest.param(b"\x0a\xff\xff", id="ends within a number"),
+        pytest.param(FEATURE_WITHOUT_A_VALUE, id="a field without a value"),
+        pytest.param(b"", id="nothing"),
+    ],
+)
+def test_what_is_no_example_is_refused_with_a_reason(shard: Path, payload: bytes) -> None:
+    with pytest.raises(UnreadableShard, match=r"^007-002\.tfrec, record 0: \S.*[a-z]\.$"):
+        read(shard, frame(payload))
+
+
+def test_the_real_shards_hold_as_many_films_as_their_names_say(real_records: dict[str, list[Record]]) -> None:
+    assert {name: len(records) for name, records in real_records.items()} == {
+        name: int(name.removesuffix(".tfrec").split("-")[1]) for name in real_records
+    }
+    assert sum(map(len, real_records.values())) == 1218
+
+
+def test_the_real_films_are_600_pixel_grey_jpegs(real_records: dict[str, list[Record]]) -> None:
+    for records in real_records.values():
+        image = Image.open(io.BytesIO(records[-1].image))
+        assert (image.format, image.mode, image.size) == ("JPEG", "L", (600, 600))
+
+
+def test_the_real_labels_are_those_of_the_tables(shared_data: Path, real_records: dict[str, list[Record]]) -> None:
+    records = [record for shard in real_records.values() for record in shard]
+    labels = np.array([record.labels for record in records])
+    table = pd.read_csv(shared_data / "nih" / "preprocessed_data.csv", index_col=0)
+    np.testing.assert_array_equal(labels, table.loc[[record.image_id for record in records], list(CATEGORIES)])
+
+    words = pd.read_csv(shared_data / "nih" / "images_index.csv")["labels"].str.split("|").explode().value_counts()
+    assert dict(zip(CATEGORIES, labels.sum(0).tolist(), strict=True)) == words.to_dict()
