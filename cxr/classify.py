@@ -81,7 +81,8 @@ def as_json(reading: Reading, verdict: Verdict, bundle: Bundle) -> dict[str, Any
 def heatmap(reading: Reading, finding: str, card: Card) -> np.ndarray | None:
     """The heatmap of a finding over its film, float32 (height, width) in 0..1; None where nothing speaks for it."""
     grid = supporting_map(reading.prediction.evidence(finding))
-    return None if grid is None else upsample(grid, *reading.grey.shape, card.map_shift)
+    height, width = reading.grey.shape
+    return None if grid is None else upsample(grid, height, width, card.map_shift)
 
 
 def png_note() -> PngInfo:
@@ -125,7 +126,8 @@ def classify_files(
 
 
 def _line(record: dict[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False)
+    # ASCII: a name in any script, or in none, passes any pipe.
+    return json.dumps(record)
 
 
 def _answer_file(engine: Engine, file: Path) -> Reading | Refusal:

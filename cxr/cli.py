@@ -1,6 +1,7 @@
 """`python -m cxr …`: what the pages can do, for scripts. Exit status 0, 1 for a failure, 2 for wrong usage."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,10 @@ from cxr.settings import settings
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    # A file name may hold what the terminal's encoding does not.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     args = parser.parse_args(arguments)
     try:

@@ -1,4 +1,4 @@
-"""What several tests share: the real data where there is any, and a small model really trained on films made on the spot."""
+"""What several tests share: the real data where there is any, and a small model trained on films made on the spot."""
 
 import io
 import os

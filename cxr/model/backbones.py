@@ -47,18 +47,23 @@ def _lite(x: keras.KerasTensor, weights: str | None, *, variant: str) -> keras.K
 
 
 def _application(x: keras.KerasTensor, weights: str | None, *, name: str) -> keras.KerasTensor:
+    build = getattr(keras.applications, name)
     extra = {"include_preprocessing": False} if name == "EfficientNetV2B0" else {}
-    try:
-        model = getattr(keras.applications, name)(include_top=False, input_tensor=x, weights=weights, **extra)
-    except Exception as error:
-        # Keras raises a bare Exception, with the address, when its download fails.
-        if isinstance(error, OSError) or "URL fetch failure" in str(error):
-            raise WeightsUnavailable(
-                f"The ImageNet weights of {name} could not be downloaded. Connect to the internet once, "
-                "or put the file that Keras asks for into its folder `~/.keras/models`."
-            ) from error
-        raise
-    return model.output
+    features = build(include_top=False, input_tensor=x, weights=None, **extra).output
+    if weights == "imagenet":
+        # Keras counts every layer below when it loads, the normalisation too: load into a copy of its own, then move.
+        try:
+            donor = build(include_top=False, input_shape=x.shape[1:], weights="imagenet", **extra)
+        except Exception as error:
+            # Keras raises a bare Exception, with the address, when its download fails.
+            if isinstance(error, OSError) or "URL fetch failure" in str(error):
+                raise WeightsUnavailable(
+                    f"The ImageNet weights of {name} could not be downloaded. Connect to the internet once, "
+                    "or put the file that Keras asks for into its folder `~/.keras/models`."
+                ) from error
+            raise
+        keras.Model(x, features).set_weights(donor.get_weights())
+    return features
 
 
 BACKBONES: Final[dict[str, Backbone]] = {

@@ -60,7 +60,8 @@ class Engine:
             self._input = self._session.get_inputs()[0].name
             probe = load_probe(bundle.path)
             logits, maps = self.run(probe.films.astype(np.float32))
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
+        except Exception as error:
+            # ONNX Runtime's exceptions share no base; whatever it says of a graph, the bundle can't serve.
             raise BundleRejected(f"The serving graph of the model {bundle.name} can't be run.") from error
         check_agreement(bundle.name, probe, logits, maps)
 

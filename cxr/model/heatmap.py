@@ -6,8 +6,6 @@ import numpy as np
 from PIL import Image
 
 AMBER: Final = np.array([255, 191, 0], np.float32)
-BORDER: Final = 2
-"""Cells by which a map is continued to move it; Pillow's bicubic filter and a shift of a cell need no more."""
 RED: Final = np.array([255, 32, 0], np.float32)
 
 
@@ -45,8 +43,10 @@ def upsample(grid: np.ndarray, height: int, width: int, shift: tuple[float, floa
         float32 (height, width) in 0..1.
     """
     rows, columns = grid.shape
-    image = Image.fromarray(np.pad(np.asarray(grid, np.float32), BORDER, mode="edge"))
-    top, left = BORDER + shift[0] * rows, BORDER + shift[1] * columns
+    # Continued by what it is moved, and by the two cells that the bicubic filter looks ahead.
+    border = 2 + int(np.ceil(max(abs(shift[0]) * rows, abs(shift[1]) * columns)))
+    image = Image.fromarray(np.pad(np.asarray(grid, np.float32), border, mode="edge"))
+    top, left = border + shift[0] * rows, border + shift[1] * columns
     box = (left, top, left + columns, top + rows)
     return np.clip(np.asarray(image.resize((width, height), Image.Resampling.BICUBIC, box)), 0, 1)
 

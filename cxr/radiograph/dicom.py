@@ -8,8 +8,10 @@ from typing import Final
 
 import numpy as np
 from pydicom import Dataset, dcmread
+from pydicom.encaps import generate_frames
 from pydicom.filereader import read_dataset
-from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+from pydicom.multival import MultiValue
+from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windowing
 from pydicom.uid import (
     JPEG2000,
     UID,
@@ -26,25 +28,28 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from cxr.radiograph.codestream import encoded_size
 from cxr.radiograph.film import Facts, Radiograph, UnreadableFilm
 
-TRANSFER_SYNTAXES: Final = frozenset(
-    {
-        ImplicitVRLittleEndian,
-        ExplicitVRLittleEndian,
-        ExplicitVRBigEndian,
-        RLELossless,
-        JPEGBaseline8Bit,
-        JPEGExtended12Bit,  # 8-bit images only; the licensed codecs here do not decode 12 bits
-        JPEGLossless,
-        JPEGLosslessSV1,
-        JPEGLSLossless,
-        JPEGLSNearLossless,
-        JPEG2000Lossless,
-        JPEG2000,
-    }
-)
-"""The pixel encodings that are read. Deflated data sets are not: a small file can grow a thousandfold."""
+DECODERS: Final = {
+    ImplicitVRLittleEndian: "",
+    ExplicitVRLittleEndian: "",
+    ExplicitVRBigEndian: "",
+    RLELossless: "pylibjpeg",
+    JPEGBaseline8Bit: "pillow",
+    JPEGExtended12Bit: "pillow",  # 8-bit images only; the licensed codecs here do not decode 12 bits
+    JPEGLossless: "gdcm",
+    JPEGLosslessSV1: "gdcm",
+    JPEGLSLossless: "pyjpegls",
+    JPEGLSNearLossless: "pyjpegls",
+    JPEG2000Lossless: "pylibjpeg",
+    JPEG2000: "pylibjpeg",
+}
+"""The pixel encodings that are read, and pydicom's plugin for each.
+
+Left to itself pydicom tries GDCM first, which ends the whole process at some damaged JPEG-LS images; it is used where
+nothing else decodes. Deflated data sets are not read: a small file can grow a thousandfold.
+"""
 
 FILM_MODALITIES: Final = frozenset({"CR", "DX", "RG", "OT", "SC", ""})
 """Modalities that can be a radiograph. OT, SC and none say nothing either way."""
@@ -68,11 +73,14 @@ def read_dicom(data: bytes, max_pixels: int) -> Radiograph:
     """
     dataset = _parse(data)
     _check(dataset, max_pixels)
+    dataset.pixel_array_options(decoding_plugin=DECODERS[dataset.file_meta.TransferSyntaxUID])
     try:
         stored = dataset.pixel_array
         values = apply_modality_lut(stored, dataset)
-    except Exception as error:
-        # Each codec has its own exceptions; whatever a codec says, the film can't be read.
+    except BaseException as error:
+        # Each codec has its own exceptions; those written in Rust panic with one that is no `Exception`.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise UnreadableFilm(_undecodable(dataset)) from error
     warnings: list[str] = []
     padding = _padding(stored, dataset)
@@ -113,12 +121,16 @@ def _parse(data: bytes) -> Dataset:
         raise UnreadableFilm("The DICOM file is truncated or damaged.") from error
     if not syntax:
         raise UnreadableFilm("The DICOM file does not say how it is encoded (Transfer Syntax UID is missing).")
-    if syntax not in TRANSFER_SYNTAXES:
+    if syntax not in DECODERS:
         raise UnreadableFilm(f"The DICOM file is encoded as {syntax.name}, which is not supported.")
     try:
-        return dcmread(io.BytesIO(data))
+        dataset = dcmread(io.BytesIO(data))
     except Exception as error:
         raise UnreadableFilm("The DICOM file is truncated or damaged.") from error
+    # Where an element ends too early, pydicom gives back none at all.
+    if not dataset:
+        raise UnreadableFilm("The DICOM file is truncated or damaged.")
+    return dataset
 
 
 def _check(dataset: Dataset, max_pixels: int) -> None:
@@ -146,6 +158,24 @@ def _check(dataset: Dataset, max_pixels: int) -> None:
         )
     for keyword in ("BitsAllocated", "BitsStored", "PixelRepresentation"):
         _integer(dataset, keyword)
+    _check_encoded_size(dataset, rows, columns)
+
+
+def _check_encoded_size(dataset: Dataset, rows: int, columns: int) -> None:
+    """Refuse a compressed image of another size than the header says: a codec would follow the image."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated or syntax == RLELossless:
+        return
+    try:
+        size = encoded_size(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+    except Exception as error:
+        raise UnreadableFilm(_undecodable(dataset)) from error
+    if size is None:
+        raise UnreadableFilm(_undecodable(dataset))
+    if size != (rows, columns):
+        raise UnreadableFilm(
+            f"The image in the DICOM file has {size[1]} x {size[0]} pixels, but its header says {columns} x {rows}."
+        )
 
 
 def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:
@@ -168,7 +198,7 @@ def _spacing(dataset: Dataset) -> tuple[float, float] | None:
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
         try:
             row, column = (float(value) for value in dataset.get(keyword) or ())
-        except ValueError:
+        except (TypeError, ValueError):
             continue
         if row > 0 and column > 0:
             return row, column
@@ -199,17 +229,20 @@ def _grey_levels(
     """Display values as float32 in 0..1 before photometric inversion, and in words where they come from."""
     if dataset.get("VOILUTSequence"):
         try:
-            shown = apply_voi_lut(values, dataset, index=0)
-            depth = dataset.VOILUTSequence[0].LUTDescriptor[2]
-            name = str(dataset.VOILUTSequence[0].get("LUTExplanation") or "").strip()
+            item = dataset.VOILUTSequence[0]
+            depth = item.LUTDescriptor[2]
+            # pydicom looks values up at the depth of the output: with 8 bits, all above 255 would wrap around.
+            item.LUTDescriptor[2] = 16
+            shown = apply_voi(values, dataset)
+            name = str(item.get("LUTExplanation") or "").strip()
         except Exception as error:
             raise UnreadableFilm("The VOI lookup table of the DICOM file is damaged.") from error
         return _clipped(shown, 0, 2**depth - 1), _named("VOI LUT", name, len(dataset.VOILUTSequence))
     windows = _windows(dataset)
     if windows:
         try:
-            shown = apply_voi_lut(values, dataset, index=0, prefer_lut=False)
-        except ValueError:
+            shown = apply_windowing(values, dataset)
+        except (TypeError, ValueError):
             warnings.append("The window that the file gives can't be used; grey levels were set from the image itself.")
         else:
             names = dataset.get("WindowCenterWidthExplanation") or ""
@@ -226,11 +259,11 @@ def _grey_levels(
 
 def _windows(dataset: Dataset) -> int:
     """How many usable pairs of window centre and width the file gives; a width of 0 is none."""
-    centre, width = dataset.get("WindowCenter"), dataset.get("WindowWidth")
-    if centre is None or width is None or centre == "" or width == "":
-        return 0
-    widths = list(width) if dataset["WindowWidth"].VM > 1 else [width]
-    return len(widths) if widths and widths[0] > 0 else 0
+    width = dataset.get("WindowWidth")
+    widths = list(width) if isinstance(width, MultiValue) else [width]
+    # pydicom leaves what is no number as text.
+    usable = dataset.get("WindowCenter") not in (None, "") and isinstance(widths[0], float) and widths[0] > 0
+    return len(widths) if usable else 0
 
 
 def _window_output(dataset: Dataset) -> tuple[float, float]:

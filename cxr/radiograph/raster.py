@@ -34,6 +34,7 @@ def read_raster(data: bytes, kind: str, max_pixels: int) -> Radiograph:
         if getattr(image, "n_frames", 1) > 1:
             raise UnreadableFilm(f"The {kind} file holds {image.n_frames} images; a film is one image.")  # type: ignore[attr-defined]
         image.load()
+        oriented = ImageOps.exif_transpose(image)
     except UnreadableFilm:
         raise
     except Image.DecompressionBombError as error:
@@ -47,7 +48,6 @@ def read_raster(data: bytes, kind: str, max_pixels: int) -> Radiograph:
     bits = data[PNG_BIT_DEPTH_OFFSET] if kind == "PNG" else 8
     warnings: list[str] = []
     photometric = image.mode
-    oriented = ImageOps.exif_transpose(image)
     if oriented.mode.startswith("I"):
         pixels, bits = _grey16(oriented, warnings)
     else:
@@ -68,7 +68,7 @@ def _grey16(image: Image.Image, warnings: list[str]) -> tuple[np.ndarray, int]:
     """16-bit grey as float32 in 0..1, and the bits in use. (Pillow's own `convert("L")` clips it to white.)"""
     values = np.asarray(image).astype(np.float32)
     highest = float(values.max())
-    bits = next((b for b in (10, 12, 14) if highest < 2**b), 16) if highest > 255 else 16
+    bits = next((b for b in (8, 10, 12, 14) if highest < 2**b), 16)
     if bits < 16:
         warnings.append(f"The 16-bit image uses only {bits} bits; its grey scale was stretched to these.")
     return values / (2**bits - 1), bits

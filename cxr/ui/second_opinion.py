@@ -63,7 +63,8 @@ def _show(reading: Reading, finding: str, maps: dict[str, np.ndarray | None], ca
             column.markdown(f"**{method}**")
             column.caption(no_support(finding))
             continue
-        heat = upsample(grid, *reading.grey.shape, card.map_shift)
+        height, width = reading.grey.shape
+        heat = upsample(grid, height, width, card.map_shift)
         picture = overlay(reading.grey, heat, HEATMAP_OPACITY)
         picture.thumbnail((700, 700))
         column.image(picture, caption=method, width="stretch", alt=f"{method} of {display_name(finding).lower()}")

@@ -84,9 +84,7 @@ def test_downloaded_weights_are_loaded(monkeypatch, tmp_path):
         lambda *_args, **_kwargs: str(tmp_path / "donor.h5"),
     )
     model = build_classifier("mobilenet_v2", 96)
-    np.testing.assert_array_equal(
-        model.get_layer("Conv1").get_weights()[0], donor.get_layer("Conv1").get_weights()[0]
-    )
+    np.testing.assert_array_equal(model.get_layer("Conv1").get_weights()[0], donor.get_layer("Conv1").get_weights()[0])
 
 
 def test_unknown_backbone_names_the_known_ones():

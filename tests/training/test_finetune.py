@@ -49,7 +49,7 @@ def test_planted_patch_moves_the_heatmap_there(tiny_bundle, place):
     film = read_radiograph(encoded(synthetic_film(np.random.default_rng(7), place)))
     prediction = Engine(tiny_bundle).predict([film])[0]
     grid = supporting_map(prediction.evidence("Mass"))
-    heat = upsample(grid, SIDE, SIDE)
+    heat = upsample(grid, SIDE, SIDE, tiny_bundle.card.map_shift)
     rows, columns = np.nonzero(heat > 0.5)
     # The middle of the hot region lies in the patch, well within a cell (8 pixels) of its middle.
     assert np.hypot(rows.mean() - place[0] - BLOB / 2, columns.mean() - place[1] - BLOB / 2) < 6

@@ -1,0 +1,201 @@
+"""Operating points on cases done by hand, and their promises on random ones."""
+
+from typing import get_args
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from sklearn.metrics import roc_curve
+
+from cxr.evaluation.thresholds import (
+    Scored,
+    at_sensitivity,
+    at_specificity,
+    at_youden,
+    choose,
+    operating_points,
+    uncertain_band,
+)
+from cxr.findings import CATEGORIES, FINDINGS
+from cxr.model.card import PointName
+
+NAMES = get_args(PointName)
+
+
+def random_task(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and scores; every second task has many ties."""
+    rng = np.random.default_rng(seed)
+    labels = (rng.random(rng.integers(20, 200)) < 0.4).astype(int)
+    scores = expit(rng.normal(labels, 1))
+    return labels, scores.round(1) if seed % 2 else scores
+
+
+def test_at_sensitivity_by_hand() -> None:
+    labels = np.array([1, 1, 1, 1, 0, 0])
+    scores = np.array([0.2, 0.4, 0.6, 0.8, 0.9, 0.1])
+    assert [at_sensitivity(labels, scores, share) for share in (1.0, 0.75, 0.7, 0.5)] == [0.2, 0.4, 0.4, 0.6]
+
+
+def test_at_specificity_by_hand() -> None:
+    labels = np.array([0, 0, 0, 0, 1, 1])
+    scores = np.array([0.2, 0.4, 0.6, 0.8, 0.9, 0.1])
+    just_above = [np.nextafter(score, 1) for score in (0.8, 0.6, 0.6, 0.4)]
+    assert [at_specificity(labels, scores, share) for share in (1.0, 0.75, 0.7, 0.5)] == just_above
+    assert at_specificity(labels, scores, 0.0) == 0.0
+
+
+def test_a_threshold_is_never_above_a_probability_of_one() -> None:
+    assert at_specificity(np.zeros(10), np.ones(10), 0.95) == 1.0
+
+
+def test_at_youden_by_hand() -> None:
+    labels = np.array([0, 0, 1, 0, 1, 1])
+    scores = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.9])
+    # From 0.3: 3 of 3 and 2 of 3; from 0.6: 2 of 3 and 3 of 3. The lower of equals, halfway to 0.2.
+    assert at_youden(labels, scores) == pytest.approx(0.25)
+    assert at_youden(labels[:5], np.array([0.1, 0.2, 0.1, 0.4, 0.9])) == pytest.approx(0.65)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.95, 0.98])
+def test_at_least_the_asked_share_and_no_more_than_needed(seed: int, share: float) -> None:
+    labels, scores = random_task(seed)
+    positives, negatives = scores[labels == 1], scores[labels == 0]
+    threshold = at_sensitivity(labels, scores, share)
+    assert (positives >= threshold).mean() >= share
+    assert (positives >= np.nextafter(threshold, 2)).mean() < share
+
+    threshold = at_specificity(labels, scores, share)
+    assert (negatives < threshold).mean() >= share
+    assert (negatives < np.nextafter(threshold, -1)).mean() < share
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_at_youden_reaches_the_best_of_scikit_learn_s_curve(seed: int) -> None:
+    labels, scores = random_task(seed)
+    threshold = at_youden(labels, scores)
+    reached = (scores[labels == 1] >= threshold).mean() - (scores[labels == 0] >= threshold).mean()
+    false_positives, true_positives, _ = roc_curve(labels, scores)
+    assert reached == pytest.approx((true_positives - false_positives).max())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_too_few_patients_with_a_finding_are_cut_by_specificity_and_it_says_so(name: PointName) -> None:
+    rng = np.random.default_rng(0)
+    labels, scores = np.repeat([0, 1], [100, 40]), rng.random(140)
+    four, five = (np.r_[np.arange(100), 100 + np.arange(40) % count] for count in (4, 5))
+    threshold, basis = choose(name, labels, scores, four)
+    share = {"rule-out": 0.5, "balanced": 0.8, "rule-in": 0.95}[name]
+    assert basis == f"specificity {share:.0%}; too few positives for more"
+    assert (scores[:100] < threshold).mean() == pytest.approx(share)
+    assert "too few" not in choose(name, labels, scores, five)[1]
+
+
+def test_each_point_keeps_its_promise() -> None:
+    labels, scores = random_task(4)
+    chosen = {name: choose(name, labels, scores, np.arange(len(labels))) for name in NAMES}
+    assert {name: basis for name, (_, basis) in chosen.items()} == {
+        "rule-out": "sensitivity 98%",
+        "balanced": "largest sensitivity + specificity",
+        "rule-in": "specificity 95%",
+    }
+    assert (scores[labels == 1] >= chosen["rule-out"][0]).mean() >= 0.98
+    assert (scores[labels == 0] < chosen["rule-in"][0]).mean() >= 0.95
+    assert chosen["rule-out"][0] < chosen["balanced"][0] < chosen["rule-in"][0]
+
+
+def test_too_few_patients_without_a_finding_are_refused() -> None:
+    with pytest.raises(ValueError, match="Negative calibration films of 4 patients are too few"):
+        choose("balanced", np.repeat([0, 1], 20), np.arange(40.0), np.arange(40) % 4)
+
+
+@pytest.mark.parametrize("rank", [0.3, 0.5, 0.9])
+def test_the_uncertain_band_holds_a_tenth_of_the_films_around_the_threshold(rank: float) -> None:
+    scores = np.random.default_rng(0).random(1000)
+    threshold = float(np.quantile(scores, rank))
+    low, high = uncertain_band(scores, threshold)
+    assert low < threshold < high
+    assert ((low < scores) & (scores < threshold)).mean() == pytest.approx(0.05, abs=0.002)
+    assert ((threshold < scores) & (scores < high)).mean() == pytest.approx(0.05, abs=0.002)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.01, 0.3, 0.99, 1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_uncertain_band_encloses_every_threshold(seed: int, threshold: float) -> None:
+    low, high = uncertain_band(random_task(seed)[1], threshold)
+    assert low <= threshold <= high
+
+
+def scored(seed: int, shift: float = 0.0) -> Scored:
+    """250 films of as many patients; two of them have a hernia, in films and probabilities shifted on request."""
+    rng = np.random.default_rng(seed)
+    labels = (rng.random((250, 15)) < 0.3).astype(int)
+    labels[:, CATEGORIES.index("Hernia")] = np.arange(250) < 2
+    labels[:, 0] = 1 - (labels[:, 1:5].any(1))
+    logits = rng.normal(1.5 * labels - 0.7, 1)
+    logits[:, 0] -= shift
+    logits[:, 1:] += shift
+    return Scored(labels, expit(logits), np.arange(250) + 1000 * seed)
+
+
+def test_points_are_chosen_on_calibration_films_and_measured_on_test_films() -> None:
+    calibration, test = scored(0), scored(1)
+    points = operating_points(calibration, test)
+    assert tuple(point.name for point in points) == NAMES
+    abnormal, probability = test.labels[:, 0] == 0, 1 - test.probabilities[:, 0]
+    for point in points:
+        chosen = choose(point.name, 1 - calibration.labels[:, 0], 1 - calibration.probabilities[:, 0], np.arange(250))
+        assert (point.threshold, point.basis) == chosen
+        flagged = probability >= point.threshold
+        certain = (probability <= point.uncertain_low) | (probability >= point.uncertain_high)
+        measured = (
+            (point.sensitivity, flagged[abnormal]),
+            (point.specificity, ~flagged[~abnormal]),
+            (point.uncertain_share, ~certain),
+            (point.accuracy, flagged == abnormal),
+            (point.accuracy_outside, (flagged == abnormal)[certain]),
+        )
+        for rate, films in measured:
+            assert rate is not None
+            assert rate.value == pytest.approx(films.mean(), abs=1e-6)
+            assert rate.low < rate.value < rate.high
+
+
+def test_each_finding_is_chosen_and_measured_on_its_own_column() -> None:
+    calibration, test = scored(0), scored(1)
+    for point in operating_points(calibration, test):
+        assert tuple(point.findings) == FINDINGS
+        for k, finding in enumerate(FINDINGS, start=1):
+            found, positive = point.findings[finding], test.labels[:, k] == 1
+            flagged = test.probabilities[:, k] >= found.threshold
+            assert found.positives == calibration.labels[:, k].sum()
+            assert found.specificity is not None
+            assert found.specificity.value == pytest.approx((~flagged)[~positive].mean(), abs=1e-6)
+            if finding == "Hernia":
+                assert "too few positives" in found.basis
+                assert found.sensitivity is None
+            else:
+                assert found.sensitivity is not None
+                assert found.sensitivity.value == pytest.approx(flagged[positive].mean(), abs=1e-6)
+
+
+def test_other_test_films_change_the_rates_and_not_the_thresholds() -> None:
+    for point, shifted in zip(
+        operating_points(scored(0), scored(1)), operating_points(scored(0), scored(1, shift=0.8)), strict=True
+    ):
+        assert (shifted.threshold, shifted.uncertain_low, shifted.uncertain_high) == (
+            point.threshold,
+            point.uncertain_low,
+            point.uncertain_high,
+        )
+        assert shifted.specificity.value < point.specificity.value - 0.02
+        assert shifted.sensitivity.value >= point.sensitivity.value
+        for finding in FINDINGS:
+            assert shifted.findings[finding].threshold == point.findings[finding].threshold
+
+
+def test_films_that_the_model_is_entirely_sure_of_make_a_valid_point() -> None:
+    calibration = scored(0)
+    sure = Scored(calibration.labels, np.round(calibration.probabilities), calibration.patients)
+    for point in operating_points(sure, scored(1)):
+        assert 0 <= point.uncertain_low <= point.threshold <= point.uncertain_high <= 1

@@ -1,0 +1,144 @@
+"""The page "Read a film", run without a browser."""
+
+import json
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from cxr.model.bundle import bundle_path, load_bundle
+from cxr.samples import SAMPLES
+from cxr.settings import ROOT, settings
+
+
+@pytest.fixture
+def app():
+    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+
+
+def press(app, label):
+    return next(button for button in app.button if button.label == label).click().run()
+
+
+def words(app):
+    return " ".join(element.value for kind in ("header", "markdown", "caption", "error") for element in app.get(kind))
+
+
+def choose(app, name):
+    """Choose the film of that name in the list."""
+    radio = app.radio(key="chosen-film")
+    key = next(key for key, label in zip(radio.proto.options, radio.options, strict=False) if name in label)
+    return radio.set_value(key).run()
+
+
+def test_empty_page_says_what_to_do_and_what_this_is(app):
+    assert not app.exception
+    assert "Drop in a chest film" in words(app)
+    card = load_bundle(bundle_path("default")).card
+    said = words(app)
+    assert "not a medical device" in said
+    assert f"{card.data.splits['train'].films:,} films of {card.data.splits['train'].patients:,} patients" in said
+    assert f"{card.evaluation.overall.abnormal_auroc.value:.2f} (95% interval" in said
+
+
+def test_sample_gets_a_verdict_with_its_meaning(app):
+    press(app, SAMPLES[0].label)
+    assert not app.exception
+    said = words(app)
+    assert any(title in said for title in ("Abnormal", "No finding", "Uncertain"))
+    assert "held-out patients this threshold flagged" in said
+    table = app.dataframe[0].value
+    assert len(table) == 14
+    assert table["Probability"].is_monotonic_decreasing
+    assert set(table.columns) == {"Finding", "Probability", "Threshold", "Flag", "AUROC"}
+
+
+def test_opacity_starts_at_zero(app):
+    press(app, SAMPLES[0].label)
+    assert app.slider[0].value == 0
+
+
+def test_page_says_what_the_command_line_says(app, capsys):
+    from cxr.cli import main
+    from cxr.samples import FOLDER
+
+    press(app, SAMPLES[0].label)
+    assert main(["classify", "--json", str(FOLDER / SAMPLES[0].file)]) == 0
+    record = json.loads(capsys.readouterr().out)
+    table = app.dataframe[0].value.set_index("Finding")
+    for name, finding in record["findings"].items():
+        row = table.loc[name.replace("_", " ").capitalize()]
+        assert row["Probability"] == pytest.approx(finding["probability"], abs=1e-4)
+        assert (row["Flag"] == "flagged") == finding["flagged"]
+    assert f"{record['abnormal_probability']:.2f}" in words(app)
+
+
+def test_operating_point_changes_thresholds_not_probabilities(app):
+    press(app, SAMPLES[1].label)
+    before = app.dataframe[0].value.set_index("Finding")
+    app.segmented_control(key="operating-point").set_value("rule-in").run()
+    after = app.dataframe[0].value.set_index("Finding")
+    assert (before["Probability"] == after["Probability"]).all()
+    assert (before["Threshold"] != after["Threshold"]).any()
+
+
+def test_all_samples_are_listed_with_the_new_one_chosen(app):
+    for sample in SAMPLES:
+        press(app, sample.label)
+        assert not app.exception
+        assert sample.file.replace("_", r"\_").replace(".", r"\.") in words(app)
+    assert len(app.radio[0].options) == len(SAMPLES)
+
+
+def test_bad_file_shows_its_sentence_and_the_others_go_on(app):
+    press(app, SAMPLES[0].label)
+    app.file_uploader[0].upload("holiday.png", b"no picture at all", "image/png").run()
+    assert not app.exception
+    assert "This is not a PNG, JPEG or DICOM file." in words(app)
+    assert "Not analysed" in words(app)
+    assert len(app.radio[0].options) == 2
+    app.file_uploader[0].clear().run()
+    assert not app.exception
+    assert len(app.dataframe[0].value) == 14
+
+
+def test_name_of_a_file_is_shown_as_it_is(app):
+    app.file_uploader[0].upload("**[x](http://evil)** <script>.png", b"no", "image/png").run()
+    assert not app.exception
+    assert r"\*\*\[x\]\(http\://evil\)" in words(app)
+
+
+def test_remove_all_films(app):
+    press(app, SAMPLES[0].label)
+    press(app, "Remove all films")
+    assert not app.exception
+    assert "Drop in a chest film" in words(app)
+
+
+def test_missing_model_is_a_sentence_not_a_guess(changed_settings, tmp_path):
+    changed_settings.setenv("CXR_MODELS_DIR", str(tmp_path))
+    settings.cache_clear()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    assert not app.exception
+    assert "There is no model named 'default'" in words(app)
+    assert not app.file_uploader
+
+
+def test_second_opinion_shows_three_maps(app):
+    press(app, SAMPLES[0].label)
+    button = next(b for b in app.button if b.label.startswith("Compute for"))
+    button.click().run(timeout=180)
+    assert not app.exception
+    assert not any(b.label.startswith("Compute for") for b in app.button)
+
+
+def test_card_page_shows_the_numbers_of_the_card(app):
+    app.switch_page("pages/model_card.py").run()
+    assert not app.exception
+    card = load_bundle(bundle_path("default")).card
+    groups = app.dataframe[0].value.set_index("Group")
+    overall = card.evaluation.overall
+    assert groups.loc["All test films", "Films"] == overall.films
+    assert groups.loc["All test films", "Abnormal"].startswith(f"{overall.abnormal_auroc.value:.3f} (")
+    assert groups.loc["All test films", "Abnormal, view only"].startswith(
+        f"{overall.view_only_abnormal_auroc.value:.3f} ("
+    )
