@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: app test check lock clean
@@ -10,7 +11,8 @@ app: $(VENV)/.app
 	$(BIN)/streamlit run app.py
 
 test: $(VENV)/.dev
-	command -v chromium >/dev/null || (apt-get update && apt-get install --yes chromium)
+	command -v chromium >/dev/null || ! command -v apt-get >/dev/null \
+		|| ($(SUDO) apt-get update && $(SUDO) apt-get install --yes chromium)
 	$(MAKE) check
 	$(BIN)/pytest
 

@@ -1,23 +1,18 @@
 """What several tests share: the real data where there is any, and a small model trained on films made on the spot."""
 
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from synthetic import BLOB, SIDE, encoded, synthetic_film
 
 from cxr.findings import CATEGORIES
 from cxr.model.bundle import Bundle
 from cxr.settings import ROOT, settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-SIDE = 64
-BLOB = 14
-"""Side of the synthetic films, and of the bright square that is their "Mass", in pixels."""
 
 
 @pytest.fixture(scope="session")
@@ -27,21 +22,6 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}")
     return folder
-
-
-def synthetic_film(rng: np.random.Generator, blob: tuple[int, int] | None) -> np.ndarray:
-    """A grey film of noise, uint8 (SIDE, SIDE), with a bright square at (row, column) if one is asked for."""
-    film = rng.normal(90, 12, (SIDE, SIDE)) + rng.normal(0, 15)
-    if blob is not None:
-        film[blob[0] : blob[0] + BLOB, blob[1] : blob[1] + BLOB] += 90
-    return np.clip(film, 0, 255).astype(np.uint8)
-
-
-def encoded(film: np.ndarray, kind: str = "PNG") -> bytes:
-    """The film as the bytes of a PNG or JPEG."""
-    file = io.BytesIO()
-    Image.fromarray(film).save(file, kind)
-    return file.getvalue()
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+import cxr.radiograph
 from cxr.dataset.shards import Record, UnreadableShard, read_records
 from cxr.findings import CATEGORIES, NO_FINDING_INDEX
 from cxr.radiograph import UnreadableFilm, model_input, read_radiograph
@@ -71,10 +72,12 @@ def load_labelled_films(folder: Path, size: int, cache: Path) -> LabelledFilms:
     shards = sorted(folder.rglob("*.tfrec"))
     if not shards:
         raise UnusableDataset(f"There are no .tfrec files in {folder}.")
-    facts = ";".join(f"{s.name},{s.stat().st_size},{s.stat().st_mtime_ns}" for s in shards)
-    stem = cache / f"films-{size}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}"
+    stem = cache / f"films-{size}-{_fingerprint(shards)}"
     pixels_path, labels_path = stem.with_suffix(".pixels.npy"), stem.with_suffix(".labels.npz")
     if not labels_path.is_file():
+        for shard in shards:
+            if shard.stat().st_size == 0:
+                raise UnusableDataset(f"{shard.name} is empty.")
         cache.mkdir(parents=True, exist_ok=True)
         try:
             _decode(shards, size, pixels_path, labels_path)
@@ -84,6 +87,16 @@ def load_labelled_films(folder: Path, size: int, cache: Path) -> LabelledFilms:
         labels, ids = stored["labels"], [str(image_id) for image_id in stored["ids"]]
     _check_labels(ids, labels)
     return LabelledFilms(np.load(pixels_path, mmap_mode="r"), labels, read_metadata(folder, ids))
+
+
+def _fingerprint(shards: list[Path]) -> str:
+    """Changes with the shards and with the code that turns a film into the model's square."""
+    facts = hashlib.sha256()
+    for shard in shards:
+        facts.update(f"{shard.name},{shard.stat().st_size},{shard.stat().st_mtime_ns};".encode())
+    for source in sorted(Path(cxr.radiograph.__file__).parent.glob("*.py")):
+        facts.update(source.read_bytes())
+    return facts.hexdigest()[:16]
 
 
 def _decode(shards: list[Path], size: int, pixels_path: Path, labels_path: Path) -> None:

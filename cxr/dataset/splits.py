@@ -14,9 +14,9 @@ def split_by_patient(
 ) -> pd.Series:
     """Assign whole patients to train, validation, calibration and test.
 
-    A patient's stratum is that of the first film. Within a stratum the patients are ordered by a keyed hash of their id
-    and cut at the cumulated fractions, so that each split has about its share of each stratum and the same
-    patients and seed give the same split on every machine.
+    A patient's stratum is that of the film whose id comes first. Within a stratum the patients are ordered by a keyed
+    hash of their id and cut at the cumulated fractions, so that each split has about its share of each stratum, and the
+    same films and seed give the same split on every machine and in any order.
 
     Args:
         patients: patient id of each film, indexed by image id.
@@ -32,7 +32,7 @@ def split_by_patient(
     """
     if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
         raise ValueError(f"The split fractions {fractions} must be at least 0 and sum to 1.")
-    first = pd.DataFrame({"patient": patients, "stratum": strata}).drop_duplicates("patient")
+    first = pd.DataFrame({"patient": patients, "stratum": strata}).sort_index().drop_duplicates("patient")
     assigned: dict[object, str] = {}
     for stratum, group in first.groupby("stratum", sort=True):
         ordered = sorted(group["patient"], key=lambda patient: _digest(f"{seed}:{patient}"))

@@ -47,12 +47,22 @@ DECODERS: Final = {
 }
 """The pixel encodings that are read, and pydicom's plugin for each.
 
-Left to itself pydicom tries GDCM first, which ends the whole process at some damaged JPEG-LS images; it is used where
-nothing else decodes. Deflated data sets are not read: a small file can grow a thousandfold.
+Left to itself pydicom tries GDCM first, which ends the whole process at some damaged images; it decodes here only what
+nothing else does. Deflated data sets are not read: a small file can grow a thousandfold.
 """
 
 FILM_MODALITIES: Final = frozenset({"CR", "DX", "RG", "OT", "SC", ""})
 """Modalities that can be a radiograph. OT, SC and none say nothing either way."""
+
+KEYWORDS: Final = (
+    *("SOPClassUID", "Modality", "ViewPosition", "BodyPartExamined", "PixelSpacing", "ImagerPixelSpacing"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
+    *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "VOILUTSequence", "VOILUTFunction"),
+    *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation"),
+    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelData"),
+)
+"""All that is read of a file; damage anywhere else does no harm, and no name of a patient is decoded."""
 
 ROBUST_PERCENTILES: Final = (0.5, 99.5)
 
@@ -122,9 +132,12 @@ def _parse(data: bytes) -> Dataset:
     if not syntax:
         raise UnreadableFilm("The DICOM file does not say how it is encoded (Transfer Syntax UID is missing).")
     if syntax not in DECODERS:
-        raise UnreadableFilm(f"The DICOM file is encoded as {syntax.name}, which is not supported.")
+        # What is no UID may be the rest of the file, with the patient's name.
+        name = syntax.name if syntax.is_valid else "something unknown"
+        raise UnreadableFilm(f"The DICOM file is encoded as {name}, which is not supported.")
     try:
-        dataset = dcmread(io.BytesIO(data))
+        dataset = dcmread(io.BytesIO(data), specific_tags=list(KEYWORDS))
+        list(dataset)  # pydicom decodes an element when it is first asked for it
     except Exception as error:
         raise UnreadableFilm("The DICOM file is truncated or damaged.") from error
     # Where an element ends too early, pydicom gives back none at all.
@@ -138,7 +151,8 @@ def _check(dataset: Dataset, max_pixels: int) -> None:
     if modality == "SR":
         raise UnreadableFilm("This DICOM file is a structured report, not an image.")
     if "PixelData" not in dataset:
-        name = UID(str(dataset.get("SOPClassUID", ""))).name or "of unknown class"
+        sop_class = UID(str(dataset.get("SOPClassUID", "")))
+        name = sop_class.name if sop_class.is_valid else "of unknown class"
         raise UnreadableFilm(f"This DICOM file holds no image ({name}).")
     if modality not in FILM_MODALITIES:
         raise UnreadableFilm(f"This DICOM file has modality {modality}; only radiographs (CR, DX) are read.")
@@ -189,8 +203,10 @@ def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:
 
 
 def _text(dataset: Dataset, keyword: str) -> str | None:
-    value = str(dataset.get(keyword) or "").strip()
-    return value or None
+    """The first value of a text, or None. With a damaged length it goes on into what follows: the patient's name."""
+    value = dataset.get(keyword)
+    text = str(value[0] if isinstance(value, MultiValue) else value or "").strip()
+    return text if text and text.isprintable() else None
 
 
 def _spacing(dataset: Dataset) -> tuple[float, float] | None:
@@ -230,14 +246,14 @@ def _grey_levels(
     if dataset.get("VOILUTSequence"):
         try:
             item = dataset.VOILUTSequence[0]
-            depth = item.LUTDescriptor[2]
+            highest = 2.0 ** item.LUTDescriptor[2] - 1
             # pydicom looks values up at the depth of the output: with 8 bits, all above 255 would wrap around.
             item.LUTDescriptor[2] = 16
             shown = apply_voi(values, dataset)
-            name = str(item.get("LUTExplanation") or "").strip()
+            name = _text(item, "LUTExplanation")
         except Exception as error:
             raise UnreadableFilm("The VOI lookup table of the DICOM file is damaged.") from error
-        return _clipped(shown, 0, 2**depth - 1), _named("VOI LUT", name, len(dataset.VOILUTSequence))
+        return _clipped(shown, 0, highest), _named("VOI LUT", name, len(dataset.VOILUTSequence))
     windows = _windows(dataset)
     if windows:
         try:
@@ -245,8 +261,7 @@ def _grey_levels(
         except (TypeError, ValueError):
             warnings.append("The window that the file gives can't be used; grey levels were set from the image itself.")
         else:
-            names = dataset.get("WindowCenterWidthExplanation") or ""
-            name = str(names if isinstance(names, str) else names[0]).strip()
+            name = _text(dataset, "WindowCenterWidthExplanation")
             return _clipped(shown, *_window_output(dataset)), _named("window", name, windows)
     else:
         warnings.append("The file gives no window; grey levels were set from the image itself.")
@@ -285,6 +300,6 @@ def _clipped(values: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
 
 
-def _named(what: str, name: str, count: int) -> str:
+def _named(what: str, name: str | None, count: int) -> str:
     label = f"{what} “{name}”" if name else what
     return f"{label} (first of {count})" if count > 1 else label

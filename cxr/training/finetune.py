@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 import keras
 import numpy as np
@@ -29,6 +30,9 @@ from cxr.settings import settings
 from cxr.training.calibration import fit_platt, uncalibrated
 from cxr.training.config import TrainingConfig
 from cxr.training.fit import class_weights, fit
+
+SHIFT_FILMS: Final = 24
+"""Films on which the shift of the maps is measured: it varies from film to film by about a quarter of a cell."""
 
 
 def finetune(
@@ -74,7 +78,9 @@ def finetune(
         calibration=assessed.calibration,
         operating_points=assessed.operating_points,
         map_shift=measure_map_shift(
-            lambda squares: predict(model, squares)[1], probe_films(config.input_size), model.output[MAPS].shape[1]
+            lambda squares: predict(model, squares)[1],
+            parts["calibration"].pixels[:SHIFT_FILMS],
+            model.output[MAPS].shape[1],
         ),
         data=_data(films, parts, split_hash(films.metadata["patient"], split), data),
         evaluation=assessed.evaluation,

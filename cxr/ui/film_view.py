@@ -44,7 +44,10 @@ def show_film(key: str, reading: Reading, verdict: Verdict, bundle: Bundle) -> N
     if heat is None:
         st.caption(f":material/info: {no_support(finding)}")
     else:
-        st.caption("Scaled to its own strongest region: it shows where, not how much.")
+        st.caption(
+            "Scaled to its own strongest region: it shows where, not how much. "
+            "Not yet measured against boxes that radiologists drew."
+        )
     _show_downloads(key, reading, verdict, bundle, finding, heat)
     show_second_opinion(key, reading, finding, bundle)
 

@@ -1,6 +1,7 @@
 """Shards written by hand, and the real ones against the tables that describe them."""
 
 import io
+import re
 import struct
 from pathlib import Path
 
@@ -101,19 +102,23 @@ FEATURE_WITHOUT_A_VALUE = b"\x0a\x0d\x0a\x0b\x0a\x05image\x12\x02\x0a\x00"
 
 
 @pytest.mark.parametrize(
-    "payload",
+    ("payload", "reason"),
     [
-        pytest.param(b"hello, world", id="text"),
-        pytest.param(b"\x08\x01", id="another protocol buffer"),
-        pytest.param(b"\x0a\x7f\x01", id="a field longer than its record"),
-        pytest.param(b"\x0a\xff\xff", id="ends within a number"),
-        pytest.param(FEATURE_WITHOUT_A_VALUE, id="a field without a value"),
-        pytest.param(b"", id="nothing"),
+        (b"\x08\x01", "this is not a tf.train.Example."),
+        (b"\x0a\x7f\x01", "a field is longer than its record."),
+        (b"\x0a\xff\xff", "a field is empty or cut off."),
+        (FEATURE_WITHOUT_A_VALUE, "a field is empty or cut off."),
+        (b"", f"the fields image, image_id, {', '.join(CATEGORIES)} are missing."),
     ],
 )
-def test_what_is_no_example_is_refused_with_a_reason(shard: Path, payload: bytes) -> None:
-    with pytest.raises(UnreadableShard, match=r"^007-002\.tfrec, record 0: \S.*[a-z]\.$"):
+def test_what_is_no_example_is_refused_with_a_reason(shard: Path, payload: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableShard, match=rf"^007-002\.tfrec, record 0: {re.escape(reason)}$"):
         read(shard, frame(payload))
+
+
+def test_text_in_a_frame_is_refused(shard: Path) -> None:
+    with pytest.raises(UnreadableShard, match=r"^007-002\.tfrec, record 0: \S.*[a-z]\.$"):
+        read(shard, frame(b"hello, world"))
 
 
 def test_the_real_shards_hold_as_many_films_as_their_names_say(real_records: dict[str, list[Record]]) -> None:

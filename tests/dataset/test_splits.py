@@ -34,6 +34,14 @@ def test_each_split_has_its_share_of_each_stratum() -> None:
     assert (counts - 250 * np.array(FRACTIONS)).abs().max(axis=None) <= 1
 
 
+def test_shares_are_of_the_patients_however_many_films_each_has() -> None:
+    films_each = np.random.default_rng(0).integers(1, 30, 200)
+    patients = pd.Series(np.repeat(np.arange(200), films_each))
+    split = split_by_patient(patients, pd.Series("all", patients.index), FRACTIONS, seed=0)
+    counts = split.groupby(patients).first().value_counts()[list(SPLITS)]
+    assert (counts - 200 * np.array(FRACTIONS)).abs().max() <= 1
+
+
 def test_the_order_of_the_films_does_not_matter() -> None:
     patients, strata = films(200, strata=3)
     split = split_by_patient(patients, strata, FRACTIONS, seed=0)
@@ -42,10 +50,19 @@ def test_the_order_of_the_films_does_not_matter() -> None:
     pd.testing.assert_series_equal(shuffled.reindex(split.index), split)
 
 
+def test_the_order_does_not_matter_where_the_films_of_a_patient_differ() -> None:
+    patients, _ = films(200)
+    strata = pd.Series(np.random.default_rng(5).choice(["abnormal", "no finding"], len(patients)), patients.index)
+    split = split_by_patient(patients, strata, FRACTIONS, seed=0)
+    shuffled = patients.sample(frac=1, random_state=1)
+    again = split_by_patient(shuffled, strata[shuffled.index], FRACTIONS, seed=0)
+    pd.testing.assert_series_equal(again.reindex(split.index), split)
+
+
 def test_the_stratum_of_a_patient_is_that_of_the_first_film() -> None:
     patients, strata = films(100, strata=1)
     later = strata.copy()
-    later.iloc[100:] = "what became of them"
+    later.iloc[100:] = [f"what became of {patient % 40}" for patient in patients.iloc[100:]]
     pd.testing.assert_series_equal(
         split_by_patient(patients, strata, FRACTIONS, seed=0), split_by_patient(patients, later, FRACTIONS, seed=0)
     )

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from conftest import encoded, synthetic_film
+from synthetic import encoded, synthetic_film
 
 from cxr.model.bundle import bundle_path, load_bundle
 from cxr.model.engine import BATCH, Engine

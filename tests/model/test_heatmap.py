@@ -64,6 +64,29 @@ def test_interpolation_never_leaves_0_to_1() -> None:
     assert heat.max() == 1
 
 
+def test_a_map_is_smooth() -> None:
+    heat = upsample(np.random.default_rng(0).random((7, 7)), 280, 420)
+    assert max(np.abs(np.diff(heat, axis=axis)).max() for axis in (0, 1)) < 0.05
+
+
+@pytest.mark.parametrize("shift", [(0.1, -0.05), (-0.2, 0.0), (0.0, 0.3)])
+def test_a_map_that_lies_off_its_film_is_moved_back(shift: tuple[float, float]) -> None:
+    grid = np.zeros((7, 7))
+    grid[3, 3] = 1
+    heat = upsample(grid, 480, 640, shift)
+    expected = (0.5 - np.array(shift)) * [480, 640] - 0.5
+    np.testing.assert_allclose(center_of_mass(heat * (heat > 0.5)), expected, atol=0.6)
+
+
+@pytest.mark.parametrize("shift", [(0.5, 0.5), (-0.5, -0.3)])
+def test_what_is_not_known_beyond_the_border_is_taken_from_the_border(shift: tuple[float, float]) -> None:
+    rows = np.linspace(0, 1, 8)[:, None].repeat(5, axis=1)
+    heat = upsample(rows, 80, 50, shift)
+    edge, kept = (heat[60:], 1) if shift[0] > 0 else (heat[:20], 0)
+    np.testing.assert_allclose(edge, kept, atol=1e-6)
+    assert heat.std() > 0.1
+
+
 @pytest.fixture
 def film() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (30, 40), dtype=np.uint8)

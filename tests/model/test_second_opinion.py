@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import encoded, synthetic_film
+from synthetic import encoded, synthetic_film
 
 from cxr.findings import FINDINGS
 from cxr.model.bundle import bundle_path, load_bundle

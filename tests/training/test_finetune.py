@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import BLOB, SIDE, encoded, synthetic_film
+from synthetic import BLOB, SIDE, encoded, synthetic_film
 
 from cxr.dataset.labelled import UnusableDataset, load_labelled_films
 from cxr.findings import CATEGORIES
