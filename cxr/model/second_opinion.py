@@ -43,7 +43,8 @@ def second_opinion(
     # Score-CAM predicts with a progress bar on standard output, which belongs to nobody here.
     keras.config.disable_interactive_logging()
     index = CATEGORIES.index(finding)
-    logits = keras.Model(model.input, model.output[LOGITS])
+    # tf-keras-vis hands its inputs over as a list.
+    logits = keras.Model([model.input], model.output[LOGITS])
     film = np.asarray(square, np.float32)[None, ..., None]
 
     def score(output: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import io
 from typing import Final
 
 import numpy as np
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, config, dcmread
 from pydicom.encaps import generate_frames
 from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
@@ -30,6 +30,9 @@ from pydicom.uid import (
 
 from cxr.radiograph.codestream import encoded_size
 from cxr.radiograph.film import Facts, Radiograph, UnreadableFilm
+
+# pydicom's warnings of odd values quote them into the log, and with a damaged length what follows: the patient's name.
+config.settings.reading_validation_mode = config.IGNORE
 
 DECODERS: Final = {
     ImplicitVRLittleEndian: "",
@@ -92,6 +95,8 @@ def read_dicom(data: bytes, max_pixels: int) -> Radiograph:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise UnreadableFilm(_undecodable(dataset)) from error
+    if stored.ndim != 2:
+        raise UnreadableFilm("This DICOM file holds several frames; a film is one image.")
     warnings: list[str] = []
     padding = _padding(stored, dataset)
     pixels, window = _grey_levels(np.asarray(values), padding, dataset, warnings)

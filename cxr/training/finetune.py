@@ -87,7 +87,7 @@ def finetune(
         training=config.model_dump(),
         epochs=tuple(epochs),
         best_epoch=best,
-        initial_weights=f"{config.backbone}, {'ImageNet' if config.imagenet else 'random'}",
+        initial_weights="ImageNet weights" if config.imagenet else "random weights",
         versions={"cxr": cxr.__version__} | {p: version(p) for p in ("keras", "tensorflow", "onnxruntime", "numpy")},
         files={},
     )

@@ -5,6 +5,7 @@ import streamlit as st
 
 from cxr.findings import display_name
 from cxr.model.card import Card, Estimate, GroupMetrics
+from cxr.ui.figures import course_figure, course_table
 from cxr.ui.words import TOO_FEW, estimate_words, point_meaning
 
 
@@ -130,8 +131,9 @@ def show_training(card: Card) -> None:
         f"epoch and is therefore too good; on the test patients it is "
         f"{estimate_words(card.evaluation.overall.macro_auroc)}."
     )
-    course = pd.DataFrame([epoch.model_dump() for epoch in card.epochs])
-    st.dataframe(course, hide_index=True, width="content")
+    st.plotly_chart(course_figure(card), config={"displaylogo": False})
+    with st.expander("The same as a table"):
+        st.dataframe(course_table(card), hide_index=True, width="content")
     with st.expander("Configuration and versions"):
         st.json(card.training)
         st.json(card.versions)

@@ -35,8 +35,10 @@ def show_second_opinion(key: str, reading: Reading, finding: str, bundle: Bundle
             "Grad-CAM++ and Score-CAM weigh the features otherwise. Where they disagree, trust none of them."
         )
         label = f"Compute for {display_name(finding).lower()}"
-        if wanted not in done and st.button(label, icon=":material/play_arrow:", key=f"second-{wanted}"):
+        place = st.empty()
+        if wanted not in done and place.button(label, icon=":material/play_arrow:", key=f"second-{wanted}"):
             done[wanted] = _compute(reading, finding, bundle)
+            place.empty()
         if wanted in done:
             _show(reading, finding, done[wanted], bundle.card)
 

@@ -8,7 +8,6 @@ from cxr.findings import display_name
 from cxr.model.card import Card
 from cxr.model.verdict import RESEARCH_NOTICE, Verdict
 from cxr.ui.words import (
-    TOO_FEW,
     VERDICT_TITLES,
     point_meaning,
     uncertain_meaning,
@@ -43,7 +42,7 @@ def _show_findings(verdict: Verdict, card: Card) -> None:
                 "Probability": finding.probability,
                 "Threshold": finding.threshold,
                 "Flag": "flagged" if finding.flagged else "",
-                "AUROC": TOO_FEW if auroc is None else f"{auroc.value:.2f}",
+                "AUROC": "too few" if auroc is None else f"{auroc.value:.2f}",
             }
         )
     st.dataframe(
@@ -62,7 +61,7 @@ def _show_findings(verdict: Verdict, card: Card) -> None:
             ),
             "Flag": st.column_config.TextColumn(width=52),
             "AUROC": st.column_config.TextColumn(
-                width=52,
+                width=58,
                 help="How well the finding was told from all others on held-out patients; 0.5 is chance. "
                 "The model card has the intervals.",
             ),

@@ -165,6 +165,13 @@ def test_facts_are_those_of_the_header(dicom, ramp):
     assert "Roentgen" not in repr(film)
 
 
+def test_damage_in_an_element_that_is_not_read_does_no_harm(dicom, ramp):
+    data = dicom(ramp)
+    damaged = data.replace(b"\x10\x00\x10\x00PN", b"\x10\x00\x10\x00ZZ")
+    assert damaged != data
+    np.testing.assert_array_equal(read_radiograph(damaged).pixels, read_radiograph(data).pixels)
+
+
 @pytest.mark.parametrize(
     ("elements", "spacing"),
     [

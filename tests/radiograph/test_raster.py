@@ -72,6 +72,13 @@ def test_2_bit_png_uses_the_whole_scale():
     np.testing.assert_allclose(film.pixels * 3, [[0, 1, 2, 3], [0, 1, 2, 3], [3, 2, 1, 0]], atol=1e-6)
 
 
+def test_16_bit_colour_png_is_read_with_8_bits(ramp):
+    stored = np.repeat(ramp[..., None] * 16, 3, axis=2)
+    film = read_radiograph(png(64, 48, 16, 2, b"".join(b"\0" + row.astype(">u2").tobytes() for row in stored)))
+    np.testing.assert_allclose(film.pixels, ramp * 16 / 65535, atol=1 / 255)
+    assert film.facts.bits == 8
+
+
 @pytest.mark.parametrize("mode", ["LA", "RGB", "RGBA", "P"])
 def test_grey_in_another_colour_model_equals_grey(mode, encoded, grey):
     film = read_radiograph(encoded(Image.fromarray(grey).convert(mode), "PNG"))
