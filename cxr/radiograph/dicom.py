@@ -10,8 +10,7 @@ import numpy as np
 from pydicom import Dataset, config, dcmread
 from pydicom.encaps import generate_frames
 from pydicom.filereader import read_dataset
-from pydicom.multival import MultiValue
-from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windowing
+from pydicom.pixels.processing import apply_modality_lut
 from pydicom.uid import (
     JPEG2000,
     UID,
@@ -30,6 +29,7 @@ from pydicom.uid import (
 
 from cxr.radiograph.codestream import encoded_size
 from cxr.radiograph.film import Facts, Radiograph, UnreadableFilm
+from cxr.radiograph.grey_levels import grey_levels, padding_of, text_of
 
 # pydicom's warnings of odd values quote them into the log, and with a damaged length what follows: the patient's name.
 config.settings.reading_validation_mode = config.IGNORE
@@ -67,8 +67,6 @@ KEYWORDS: Final = (
 )
 """All that is read of a file; damage anywhere else does no harm, and no name of a patient is decoded."""
 
-ROBUST_PERCENTILES: Final = (0.5, 99.5)
-
 
 def read_dicom(data: bytes, max_pixels: int) -> Radiograph:
     """Read a single-frame grey DICOM image (CR, DX).
@@ -98,16 +96,16 @@ def read_dicom(data: bytes, max_pixels: int) -> Radiograph:
     if stored.ndim != 2:
         raise UnreadableFilm("This DICOM file holds several frames; a film is one image.")
     warnings: list[str] = []
-    padding = _padding(stored, dataset)
-    pixels, window = _grey_levels(np.asarray(values), padding, dataset, warnings)
+    padding = padding_of(stored, dataset)
+    pixels, window = grey_levels(np.asarray(values), padding, dataset, warnings)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         pixels = 1 - pixels
     if padding is not None:
         pixels[padding] = 0
-    body_part = _text(dataset, "BodyPartExamined")
+    body_part = text_of(dataset, "BodyPartExamined")
     if body_part and body_part.upper() not in ("CHEST", "THORAX", "LUNG"):
         warnings.append(f"The file says that it shows another body part: {body_part.lower()}.")
-    view = _text(dataset, "ViewPosition")
+    view = text_of(dataset, "ViewPosition")
     if view and view.upper() not in ("PA", "AP"):
         warnings.append(f"The file says that its view is {view}; the model knows frontal films (PA, AP) only.")
     facts = Facts(
@@ -116,7 +114,7 @@ def read_dicom(data: bytes, max_pixels: int) -> Radiograph:
         height=pixels.shape[0],
         bits=int(dataset.BitsStored),
         photometric=dataset.PhotometricInterpretation,
-        modality=_text(dataset, "Modality"),
+        modality=text_of(dataset, "Modality"),
         view=view,
         body_part=body_part,
         pixel_spacing=_spacing(dataset),
@@ -152,7 +150,7 @@ def _parse(data: bytes) -> Dataset:
 
 
 def _check(dataset: Dataset, max_pixels: int) -> None:
-    modality = (_text(dataset, "Modality") or "").upper()
+    modality = (text_of(dataset, "Modality") or "").upper()
     if modality == "SR":
         raise UnreadableFilm("This DICOM file is a structured report, not an image.")
     if "PixelData" not in dataset:
@@ -207,13 +205,6 @@ def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:
         raise UnreadableFilm(f"The DICOM file has no usable {keyword}.") from error
 
 
-def _text(dataset: Dataset, keyword: str) -> str | None:
-    """The first value of a text, or None. With a damaged length it goes on into what follows: the patient's name."""
-    value = dataset.get(keyword)
-    text = str(value[0] if isinstance(value, MultiValue) else value or "").strip()
-    return text if text and text.isprintable() else None
-
-
 def _spacing(dataset: Dataset) -> tuple[float, float] | None:
     """(row, column) spacing in mm; at the detector where the file gives no calibrated one. Zero means unknown."""
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
@@ -231,80 +222,3 @@ def _undecodable(dataset: Dataset) -> str:
     if syntax == JPEGExtended12Bit and dataset.BitsStored > 8:
         return f"The DICOM file is encoded as {syntax.name} with 12 bits, which is not supported."
     return f"The image in the DICOM file is truncated or damaged (encoded as {syntax.name})."
-
-
-def _padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray | None:
-    """Mask of the pixels that are no image (PS3.3 C.7.5.1.1.2), or None."""
-    value = dataset.get("PixelPaddingValue")
-    if not isinstance(value, int):
-        return None
-    limit = dataset.get("PixelPaddingRangeLimit", value)
-    low, high = sorted((value, limit if isinstance(limit, int) else value))
-    mask = (stored >= low) & (stored <= high)
-    return mask if mask.any() and not mask.all() else None
-
-
-def _grey_levels(
-    values: np.ndarray, padding: np.ndarray | None, dataset: Dataset, warnings: list[str]
-) -> tuple[np.ndarray, str]:
-    """Display values as float32 in 0..1 before photometric inversion, and in words where they come from."""
-    if dataset.get("VOILUTSequence"):
-        try:
-            item = dataset.VOILUTSequence[0]
-            highest = 2.0 ** item.LUTDescriptor[2] - 1
-            # pydicom looks values up at the depth of the output: with 8 bits, all above 255 would wrap around.
-            item.LUTDescriptor[2] = 16
-            shown = apply_voi(values, dataset)
-            name = _text(item, "LUTExplanation")
-        except Exception as error:
-            raise UnreadableFilm("The VOI lookup table of the DICOM file is damaged.") from error
-        return _clipped(shown, 0, highest), _named("VOI LUT", name, len(dataset.VOILUTSequence))
-    windows = _windows(dataset)
-    if windows:
-        try:
-            shown = apply_windowing(values, dataset)
-        except (TypeError, ValueError):
-            warnings.append("The window that the file gives can't be used; grey levels were set from the image itself.")
-        else:
-            name = _text(dataset, "WindowCenterWidthExplanation")
-            return _clipped(shown, *_window_output(dataset)), _named("window", name, windows)
-    else:
-        warnings.append("The file gives no window; grey levels were set from the image itself.")
-    image = values[~padding] if padding is not None else values
-    low, high = np.percentile(image, ROBUST_PERCENTILES)
-    if low == high:
-        low, high = float(image.min()), float(image.max())
-    return _clipped(values, low, high), "percentiles {:g} to {:g}".format(*ROBUST_PERCENTILES)
-
-
-def _windows(dataset: Dataset) -> int:
-    """How many usable pairs of window centre and width the file gives; a width of 0 is none."""
-    width = dataset.get("WindowWidth")
-    widths = list(width) if isinstance(width, MultiValue) else [width]
-    # pydicom leaves what is no number as text.
-    usable = dataset.get("WindowCenter") not in (None, "") and isinstance(widths[0], float) and widths[0] > 0
-    return len(widths) if usable else 0
-
-
-def _window_output(dataset: Dataset) -> tuple[float, float]:
-    """The values between which pydicom's windowing puts its result."""
-    if dataset.get("ModalityLUTSequence"):
-        return 0.0, 2.0 ** dataset.ModalityLUTSequence[0].LUTDescriptor[2] - 1
-    bits = int(dataset.BitsStored)
-    signed = dataset.PixelRepresentation == 1
-    low, high = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if signed else (0.0, 2.0**bits - 1)
-    slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
-    if slope is None or intercept is None:
-        return low, high
-    return low * float(slope) + float(intercept), high * float(slope) + float(intercept)
-
-
-def _clipped(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    if low == high:
-        return np.zeros(values.shape, np.float32)
-    return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
-
-
-def _named(what: str, name: str | None, count: int) -> str:
-    label = f"{what} “{name}”" if name else what
-    return f"{label} (first of {count})" if count > 1 else label
