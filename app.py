@@ -2,9 +2,11 @@
 
 import streamlit as st
 
+from cxr.settings import ROOT
 from cxr.ui.model import show_notice
 
-st.set_page_config(page_title="CXR Triage", page_icon=":material/radiology:", layout="wide")
+# A Material icon here would be fetched from the internet; the icons inside the page come with Streamlit.
+st.set_page_config(page_title="CXR Triage", page_icon=str(ROOT / "cxr" / "ui" / "icon.svg"), layout="wide")
 
 page = st.navigation(
     [

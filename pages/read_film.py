@@ -3,27 +3,23 @@
 import streamlit as st
 
 from cxr.classify import Refusal
-from cxr.model.verdict import decide
+from cxr.model.verdict import Verdict, decide
 from cxr.samples import SAMPLES
 from cxr.ui.film_view import show_film
 from cxr.ui.model import serving_engine
-from cxr.ui.readings import Readings, add_sample, clear, readings, update, verdicts
+from cxr.ui.readings import Readings, add_sample, read_new, readings, take_in, verdicts
 from cxr.ui.verdict_view import show_verdict
 from cxr.ui.words import VERDICT_TITLES, plain
 
+CHOSEN = "chosen-film"
 POINT_HELP = (
     "Rule-out misses few abnormal films and flags many without findings; rule-in flags few without findings and "
     "misses more. Each threshold was chosen on calibration patients and measured on others."
 )
 
-engine = serving_engine()
-card = engine.bundle.card
-session = readings()
-list_place, film_place, verdict_place = st.columns([2.6, 5.4, 4.2], gap="medium")
 
-
-def show_intake(session: Readings) -> list[str]:
-    """Uploader and samples; returns the ids of the films that came just now."""
+def show_intake(session: Readings) -> None:
+    """Uploader and samples."""
     uploads = st.file_uploader(
         "Films (DICOM, PNG, JPEG)",
         accept_multiple_files=True,
@@ -33,11 +29,41 @@ def show_intake(session: Readings) -> list[str]:
     with st.popover("Try a sample", icon=":material/radiology:", width="stretch"):
         for sample in SAMPLES:
             st.button(sample.label, on_click=add_sample, args=(sample,), help=sample.source, width="stretch")
-    return update(session, uploads, engine)
+    take_in(session, uploads)
+    if new := read_new(session, engine):
+        # What came just now is what the reader wants to see: of several, the most probably abnormal.
+        ranked = verdicts(session, engine, card.operating_points[0].name)
+        st.session_state[CHOSEN] = next(key for key in ranked if key in new)
+        st.rerun()
 
+
+def show_list(session: Readings, decided: dict[str, Verdict | None]) -> str:
+    """All films with their verdicts; returns the id of the chosen one."""
+    if st.session_state.get(CHOSEN) not in decided:
+        st.session_state[CHOSEN] = next(iter(decided))
+    chosen = st.radio(
+        f"{len(decided)} {'film' if len(decided) == 1 else 'films'}, most probably abnormal first",
+        list(decided),
+        format_func=lambda key: plain(session.answers[key].name),
+        captions=[
+            f"{VERDICT_TITLES[v.name]}, {v.abnormal_probability:.2f}" if v else "Not analysed" for v in decided.values()
+        ],
+        key=CHOSEN,
+        persist_state="session",
+    )
+    with st.container(horizontal=True):
+        st.button("Remove this film", on_click=session.remove, args=([chosen],))
+        st.button("Remove all", on_click=session.remove, args=(list(decided),))
+    return chosen
+
+
+engine = serving_engine()
+card = engine.bundle.card
+session = readings()
+list_place, film_place, verdict_place = st.columns([2.6, 5.4, 4.2], gap="medium")
 
 with list_place:
-    new = show_intake(session)
+    show_intake(session)
     point = st.segmented_control(
         "Operating point",
         [p.name for p in card.operating_points],
@@ -46,26 +72,13 @@ with list_place:
         format_func=str.capitalize,
         help=POINT_HELP,
         key="operating-point",
+        persist_state="session",
         width="stretch",
     )
     decided = verdicts(session, engine, point)
-    if new or st.session_state.get("chosen-film") not in decided:
-        # What was dropped in just now is what the reader wants to see: of several, the most probably abnormal.
-        st.session_state["chosen-film"] = next((key for key in decided if key in new), next(iter(decided), None))
-    if decided:
-        chosen = st.radio(
-            f"{len(decided)} {'film' if len(decided) == 1 else 'films'}, most probably abnormal first",
-            list(decided),
-            format_func=lambda key: plain(session.answers[key].name),
-            captions=[
-                f"{VERDICT_TITLES[v.name]}, {v.abnormal_probability:.2f}" if v else "Not analysed"
-                for v in decided.values()
-            ],
-            key="chosen-film",
-        )
-        st.button("Remove all films", icon=":material/delete:", on_click=clear, width="stretch")
+    chosen = show_list(session, decided) if decided else None
 
-if not decided:
+if chosen is None:
     with film_place:
         st.header("Drop in a chest film", anchor=False)
         st.markdown(

@@ -1,5 +1,6 @@
 """The films of one browser session. They live in its memory, are written nowhere, and go when the session does."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final
@@ -15,19 +16,39 @@ from cxr.samples import Sample
 KEY: Final = "read_film_readings"
 
 
+@dataclass(frozen=True)
+class Film:
+    """A file as it came: its name and its bytes."""
+
+    name: str
+    data: bytes
+
+
 @dataclass
 class Readings:
-    """Answers by an id that is stable while the film is in the session.
+    """The films of a session by an id made of name and content: the same file dropped twice is one film.
 
     Attributes:
-        answers: in the order in which the films came.
-        samples: ids of the samples that were asked for.
-        uploader: counts up to give the user an empty uploader.
+        films: in the order in which they came.
+        answers: of the films that were read so far, by the model of `model`.
+        model: SHA-256 of the bundle that gave the answers.
+        uploader: counts up to give the user an empty uploader once its films were taken over.
     """
 
+    films: dict[str, Film] = field(default_factory=dict)
     answers: dict[str, Reading | Refusal] = field(default_factory=dict)
-    samples: dict[str, Sample] = field(default_factory=dict)
+    model: str = ""
     uploader: int = 0
+
+    def add(self, film: Film) -> None:
+        """Take a film in; it is read by the next `read_new`."""
+        self.films.setdefault(sha256(film.name.encode(errors="replace") + b"\0" + film.data).hexdigest()[:16], film)
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Forget some films, all of each."""
+        for key in list(keys):
+            self.films.pop(key, None)
+            self.answers.pop(key, None)
 
 
 def readings() -> Readings:
@@ -38,43 +59,39 @@ def readings() -> Readings:
     return found
 
 
-def update(session: Readings, uploads: list[UploadedFile], engine: Engine) -> list[str]:
-    """Read what is new, with progress, and forget what was taken away.
+def take_in(session: Readings, uploads: list[UploadedFile]) -> None:
+    """Take over what lies in the uploader, which is then replaced by an empty one."""
+    for upload in uploads:
+        session.add(Film(upload.name, upload.getvalue()))
+    session.uploader += bool(uploads)
+
+
+def add_sample(sample: Sample) -> None:
+    """Put a shipped film among this session's films."""
+    readings().add(Film(sample.file, sample.read()))
+
+
+def read_new(session: Readings, engine: Engine) -> list[str]:
+    """Read the films that have no answer yet, with progress; all of them anew when another model serves.
 
     An answer is kept as soon as it is there, so a rerun in the middle of a long batch goes on where it was.
 
     Returns:
         The ids of the films that were read just now.
     """
-    model = engine.bundle.sha256
-    wanted: dict[str, UploadedFile | Sample] = {f"{model}-{u.file_id}": u for u in uploads}
-    wanted |= {f"{model}-{key}": sample for key, sample in session.samples.items()}
-    session.answers = {key: given for key, given in session.answers.items() if key in wanted}
-    new = [key for key in wanted if key not in session.answers]
+    if session.model != engine.bundle.sha256:
+        session.answers.clear()
+        session.model = engine.bundle.sha256
+    new = [key for key in session.films if key not in session.answers]
     if not new:
         return new
     progress = st.progress(0.0)
     for number, key in enumerate(new):
-        item = wanted[key]
-        name = item.file if isinstance(item, Sample) else item.name
         progress.progress(number / len(new), f"Reading film {number + 1} of {len(new)}")
-        data = item.read() if isinstance(item, Sample) else item.getvalue()
-        session.answers[key] = answer(engine, name, data)
+        film = session.films[key]
+        session.answers[key] = answer(engine, film.name, film.data)
     progress.empty()
     return new
-
-
-def add_sample(sample: Sample) -> None:
-    """Put a shipped film among this session's films."""
-    readings().samples[sha256(sample.file.encode()).hexdigest()[:8]] = sample
-
-
-def clear() -> None:
-    """Forget all films of this session."""
-    session = readings()
-    session.answers.clear()
-    session.samples.clear()
-    session.uploader += 1
 
 
 def verdicts(session: Readings, engine: Engine, point: str) -> dict[str, Verdict | None]:

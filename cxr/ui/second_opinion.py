@@ -28,7 +28,7 @@ def _keras_model(sha256: str, _bundle: Bundle) -> "keras.Model":
 def show_second_opinion(key: str, reading: Reading, finding: str, bundle: Bundle) -> None:
     """A button, and behind it Grad-CAM, Grad-CAM++ and Score-CAM of the chosen finding side by side."""
     done: dict[str, dict[str, np.ndarray | None]] = st.session_state.setdefault("second_opinions", {})
-    wanted = f"{key}-{finding}"
+    wanted = f"{bundle.sha256}-{key}-{finding}"
     with st.expander("Second opinion on the heatmap", icon=":material/compare:"):
         st.caption(
             "Other methods on the same model, by tf-keras-vis. Grad-CAM repeats the heatmap above by another road; "
