@@ -4,10 +4,12 @@ import streamlit as st
 
 from cxr.settings import ROOT
 from cxr.ui.model import show_notice
+from cxr.ui.uploads import keep_uploads_in_memory
 
 # A Material icon here would be fetched from the internet; the icons inside the page come with Streamlit.
 st.set_page_config(page_title="CXR Triage", page_icon=str(ROOT / "cxr" / "ui" / "icon.svg"), layout="wide")
 
+keep_uploads_in_memory()
 page = st.navigation(
     [
         st.Page(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -19,6 +20,8 @@ from cxr.radiograph import Facts, UnreadableFilm, read_radiograph
 from cxr.settings import settings
 
 HEATMAP_OPACITY: Final = 0.6
+LONGEST_NAME: Final = 60
+"""Characters of a file's name that its heatmaps carry; with the finding's they stay under what file systems allow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +97,7 @@ def png_note() -> PngInfo:
 
 def classify_files(
     files: Sequence[Path], *, model: str | None, point: str, json_lines: bool, heatmaps: Path | None
-) -> None:
+) -> list[str]:
     """Give every file an answer on standard output; one bad file never stops the rest.
 
     Args:
@@ -104,13 +107,16 @@ def classify_files(
         json_lines: one JSON object a line instead of text.
         heatmaps: folder for one PNG a film and flagged finding; made if missing. None: no heatmaps.
 
+    Returns:
+        A sentence about each film whose heatmaps could not be written.
+
     Raises:
         BundleRejected: no such model, or it must not serve.
-        OSError: a heatmap can't be written.
     """
     bundle = load_bundle(bundle_path(model or settings().model))
     operating_point = bundle.card.operating_point(point)
     engine = Engine(bundle)
+    unwritten = []
     if not json_lines:
         print(RESEARCH_NOTICE)
     for file, name in zip(files, _unique_names(files), strict=True):
@@ -122,7 +128,11 @@ def classify_files(
         verdict = decide(given.prediction.probabilities, operating_point)
         print(_line(as_json(given, verdict, bundle)) if json_lines else _as_text(given, verdict), flush=True)
         if heatmaps is not None:
-            _write_heatmaps(given, verdict, bundle.card, heatmaps / name)
+            try:
+                _write_heatmaps(given, verdict, bundle.card, heatmaps / name)
+            except OSError as error:
+                unwritten.append(f"{file}: the heatmaps could not be written ({error.strerror}).")
+    return unwritten
 
 
 def _line(record: dict[str, Any]) -> str:
@@ -139,11 +149,16 @@ def _answer_file(engine: Engine, file: Path) -> Reading | Refusal:
 
 
 def _unique_names(files: Sequence[Path]) -> Iterator[str]:
-    """A name for the heatmaps of each file; files of the same name in different folders get a number."""
-    seen: dict[str, int] = {}
+    """A name for the heatmaps of each file, short enough to be one; where it is taken it gets a number."""
+    taken: set[str] = set()
     for file in files:
-        seen[file.name] = seen.get(file.name, 0) + 1
-        yield file.name if seen[file.name] == 1 else f"{file.name}-{seen[file.name]}"
+        name = stem = file.name[:LONGEST_NAME]
+        for number in count(2):
+            if name not in taken:
+                break
+            name = f"{stem}-{number}"
+        taken.add(name)
+        yield name
 
 
 def _write_heatmaps(reading: Reading, verdict: Verdict, card: Card, stem: Path) -> None:

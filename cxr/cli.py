@@ -73,10 +73,14 @@ def _classify(args: argparse.Namespace) -> int:
     from cxr.model.bundle import BundleRejected
 
     try:
-        classify_files(args.files, model=args.model, point=args.point, json_lines=args.json, heatmaps=args.heatmaps)
-    except (BundleRejected, OSError) as error:
+        unwritten = classify_files(
+            args.files, model=args.model, point=args.point, json_lines=args.json, heatmaps=args.heatmaps
+        )
+    except BundleRejected as error:
         return _failed(error)
-    return 0
+    for sentence in unwritten:
+        print(sentence, file=sys.stderr)
+    return 1 if unwritten else 0
 
 
 def _finetune(args: argparse.Namespace) -> int:

@@ -27,8 +27,11 @@ class Settings(BaseSettings):
     threads: Annotated[int, Field(ge=0)] = Field(
         0, description="CPU threads of one pass of the serving graph; 0 leaves the choice to the runtime."
     )
-    max_megapixels: Annotated[float, Field(gt=0)] = Field(
+    max_megapixels: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
         64.0, description="Films with more pixels than this are refused from their header."
+    )
+    session_megabytes: Annotated[int, Field(gt=0)] = Field(
+        1024, description="Most that the films of one browser session may take, as files."
     )
 
     @classmethod

@@ -7,14 +7,14 @@ from cxr.model.verdict import Verdict, decide
 from cxr.samples import SAMPLES
 from cxr.ui.film_view import show_film
 from cxr.ui.model import serving_engine
-from cxr.ui.readings import Readings, add_sample, read_new, readings, take_in, verdicts
+from cxr.ui.readings import Readings, read_new, readings, take_in, take_sample, verdicts
 from cxr.ui.verdict_view import show_verdict
-from cxr.ui.words import VERDICT_TITLES, plain
+from cxr.ui.words import plain, verdict_title
 
 CHOSEN = "chosen-film"
 POINT_HELP = (
-    "Rule-out misses few abnormal films and flags many without findings; rule-in flags few without findings and "
-    "misses more. Each threshold was chosen on calibration patients and measured on others."
+    "For the verdict: rule-out is made to miss few abnormal films, and flags many without findings; rule-in is made to "
+    "flag few without findings, and misses more. What each threshold did on held-out patients stands beside it."
 )
 
 
@@ -26,14 +26,16 @@ def show_intake(session: Readings) -> None:
         key=f"films-{session.uploader}",
         help="Films stay in this browser session's memory and are written nowhere.",
     )
+    came = take_in(session, uploads)
     with st.popover("Try a sample", icon=":material/radiology:", width="stretch"):
         for sample in SAMPLES:
-            st.button(sample.label, on_click=add_sample, args=(sample,), help=sample.source, width="stretch")
-    take_in(session, uploads)
-    if new := read_new(session, engine):
+            if st.button(sample.label, help=sample.source, width="stretch"):
+                came.append(take_sample(session, sample))
+    read_new(session, engine)
+    if came:
         # What came just now is what the reader wants to see: of several, the most probably abnormal.
         ranked = verdicts(session, engine, card.operating_points[0].name)
-        st.session_state[CHOSEN] = next(key for key in ranked if key in new)
+        st.session_state[CHOSEN] = next(key for key in ranked if key in came)
         st.rerun()
 
 
@@ -44,9 +46,9 @@ def show_list(session: Readings, decided: dict[str, Verdict | None]) -> str:
     chosen = st.radio(
         f"{len(decided)} {'film' if len(decided) == 1 else 'films'}, most probably abnormal first",
         list(decided),
-        format_func=lambda key: plain(session.answers[key].name),
+        format_func=lambda key: plain(session.label(key)),
         captions=[
-            f"{VERDICT_TITLES[v.name]}, {v.abnormal_probability:.2f}" if v else "Not analysed" for v in decided.values()
+            f"{verdict_title(v)}, {v.abnormal_probability:.3f}" if v else "Not analysed" for v in decided.values()
         ],
         key=CHOSEN,
         persist_state="session",
@@ -60,7 +62,7 @@ def show_list(session: Readings, decided: dict[str, Verdict | None]) -> str:
 engine = serving_engine()
 card = engine.bundle.card
 session = readings()
-list_place, film_place, verdict_place = st.columns([2.6, 5.4, 4.2], gap="medium")
+list_place, film_place, verdict_place = st.columns([2.4, 5.1, 4.7], gap="medium")
 
 with list_place:
     show_intake(session)
@@ -92,12 +94,12 @@ given = session.answers[chosen]
 if isinstance(given, Refusal):
     with film_place:
         st.header("Not analysed", anchor=False)
-        st.error(given.reason, icon=":material/block:")
-        st.markdown(f"No verdict was given on **{plain(given.name)}**. The other films are not affected.")
+        st.error(plain(given.reason), icon=":material/block:")
+        st.markdown(f"No verdict was given on **{plain(session.label(chosen))}**. The other films are not affected.")
     st.stop()
 
 verdict = decide(given.prediction.probabilities, card.operating_point(point))
 with film_place:
-    show_film(chosen, given, verdict, engine.bundle)
+    show_film(session, chosen, verdict, engine.bundle)
 with verdict_place:
     show_verdict(given, verdict, card)

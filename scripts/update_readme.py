@@ -1,6 +1,6 @@
 """Write the numbers of README.md from where they are measured: the shipped model's card, the benchmark, the settings.
 
-    python scripts/update_readme.py
+    python -m scripts.update_readme
 
 Text between `<!-- name -->` and `<!-- /name -->` is replaced; a test holds that README.md is what this makes of it.
 """
@@ -12,18 +12,13 @@ from pathlib import Path
 
 from cxr.findings import display_name
 from cxr.model.bundle import load_bundle
-from cxr.model.card import Card, Estimate, GroupMetrics
+from cxr.model.card import Card, GroupMetrics
 from cxr.settings import ROOT, Settings
-from cxr.ui.words import TOO_FEW, point_meaning
+from cxr.ui.words import TOO_FEW, interval, point_meaning
 
 README = ROOT / "README.md"
 SMALL_GROUP = 20
 """Sources with fewer test films than this are left to the card."""
-
-
-def short(estimate: Estimate | None) -> str:
-    """0.843 (0.801 to 0.882)."""
-    return TOO_FEW if estimate is None else f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
 
 def model(card: Card) -> str:
@@ -55,7 +50,7 @@ def model(card: Card) -> str:
         ),
         "",
         f"Expected calibration error of the abnormal probability: {evaluation.reliability.ece_before:.3f} before, "
-        f"{short(evaluation.reliability.ece_after)} after calibration. AUROC finding by finding: "
+        f"{interval(evaluation.reliability.ece_after)} after calibration. AUROC finding by finding: "
         + ", ".join(
             f"{display_name(name)} {TOO_FEW if metrics.auroc is None else f'{metrics.auroc.value:.2f}'}"
             for name, metrics in evaluation.findings.items()
@@ -68,9 +63,9 @@ def model(card: Card) -> str:
 def group_row(name: str, group: GroupMetrics) -> str:
     """One row of the table."""
     return (
-        f"| {name} | {group.films} | {group.patients} | {short(group.abnormal_auroc)} | "
-        f"{short(group.view_only_abnormal_auroc)} | {short(group.macro_auroc)} | {group.macro_findings} | "
-        f"{short(group.view_only_macro_auroc)} |"
+        f"| {name} | {group.films} | {group.patients} | {interval(group.abnormal_auroc)} | "
+        f"{interval(group.view_only_abnormal_auroc)} | {interval(group.macro_auroc)} | {group.macro_findings} | "
+        f"{interval(group.view_only_macro_auroc)} |"
     )
 
 
@@ -79,7 +74,16 @@ def speed() -> str:
     measured = json.loads((ROOT / "benchmarks" / "serving.json").read_text())
     keras_way = measured["ms"]["Keras predict + one tf-keras-vis Grad-CAM"]
     rows = [f"| {name} | {ms:.1f} | {keras_way / ms:.1f} |" for name, ms in measured["ms"].items()]
-    return "\n".join(["| what | median, ms | the Keras way takes … times as long |", "|---|---:|---:|", *rows])
+    apart = ", ".join(f"{value:.0e} under {name}" for name, value in measured["largest_difference"].items())
+    return "\n".join(
+        [
+            "| what | median, ms | the Keras way takes … times as long |",
+            "|---|---:|---:|",
+            *rows,
+            "",
+            f"Largest difference of a logit from Keras': {apart}. As it comes, OpenVINO computes in bfloat16 where the processor can.",
+        ]
+    )
 
 
 def settings_table() -> str:
@@ -100,11 +104,11 @@ def updated(text: str) -> str:
         "settings": settings_table,
     }
     for name, write in parts.items():
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not pattern.search(text):
             raise ValueError(f"README.md has no part marked {name}.")
         replacement = write()
-        text = pattern.sub(lambda found, new=replacement: found[1] + new + found[2], text)
+        text = pattern.sub(lambda found, new=replacement: found[1] + new + "\n" + found[2], text)
     return text
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,6 +82,24 @@ def test_heatmaps_one_png_for_each_flagged_finding_with_support(serving, capsys,
     picture = Image.open(tmp_path / "maps" / sorted(names)[0])
     assert picture.size == Image.open(CHILD).size
     assert "not a medical device" in picture.text["Comment"]
+
+
+def test_heatmaps_that_cannot_be_written_do_not_stop_the_rest(serving, capsys, tmp_path):
+    (tmp_path / "maps").write_text("a file where a folder should be")
+    arguments = ["classify", "--json", "--point", "rule-out", "--heatmaps", str(tmp_path / "maps")]
+    assert main([*arguments, str(CHILD), str(ADULT)]) == 1
+    printed = capsys.readouterr()
+    assert [json.loads(line)["status"] for line in printed.out.splitlines()] == ["ok", "ok"]
+    assert "the heatmaps could not be written" in printed.err
+
+
+def test_long_and_colliding_names_get_heatmaps_of_their_own(tmp_path):
+    from cxr.classify import _unique_names
+
+    files = [Path("a/x.jpeg"), Path("b/x.jpeg"), Path("c/x.jpeg-2"), Path("d") / ("y" * 250)]
+    names = list(_unique_names(files))
+    assert len(set(names)) == 4
+    assert max(map(len, names)) <= 64
 
 
 def test_text_names_the_notice_and_the_verdict(serving, capsys):

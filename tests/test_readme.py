@@ -8,7 +8,7 @@ from scripts.update_readme import README, updated
 
 def test_numbers_are_those_of_the_card_the_benchmark_and_the_settings():
     text = README.read_text()
-    assert updated(text) == text, "run: python scripts/update_readme.py"
+    assert updated(text) == text, "run: python -m scripts.update_readme"
 
 
 def test_every_file_it_points_to_exists():

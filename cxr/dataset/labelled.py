@@ -122,7 +122,9 @@ def _decode(shards: list[Path], size: int, pixels_path: Path, labels_path: Path)
             ids.extend(record.image_id for record in batch)
     pixels.flush()
     # Written last: its presence says that the pixels are complete.
-    np.savez(labels_path, labels=labels, ids=np.array(ids))
+    draft = labels_path.with_suffix(".draft.npz")
+    np.savez(draft, labels=labels, ids=np.array(ids))
+    draft.replace(labels_path)
 
 
 def _check_labels(ids: list[str], labels: np.ndarray) -> None:

@@ -55,6 +55,7 @@ def evaluate(
         findings={
             name: FindingMetrics(
                 positives=int(labels[:, k].sum()),
+                positive_patients=len(np.unique(resamples.patients[labels[:, k] == 1])),
                 auroc=auroc_estimate(labels[:, k], probabilities[:, k], resamples),
             )
             for name, k in zip(FINDINGS, FINDING_COLUMNS, strict=True)

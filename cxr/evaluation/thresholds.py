@@ -52,8 +52,21 @@ def at_youden(labels: np.ndarray, scores: np.ndarray) -> float:
     return float((levels[best] + levels[max(best - 1, 0)]) / 2)
 
 
-def choose(name: PointName, labels: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> tuple[float, str]:
-    """The threshold of an operating point on one binary task (all (n,)), and in words how it was chosen."""
+def choose(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> dict[PointName, tuple[float, str]]:
+    """The thresholds of the operating points on one binary task (all (n,)), and in words how each was chosen.
+
+    They never fall from rule-out over balanced to rule-in: what a stricter point flags, a laxer one flags too.
+    The outer two keep what they promise on these films, for they only move outwards.
+    """
+    chosen = {name: _choose(name, labels, scores, patients) for name in get_args(PointName)}
+    ordered = sorted(threshold for threshold, _ in chosen.values())
+    return {
+        name: (threshold, basis)
+        for name, threshold, (_, basis) in zip(get_args(PointName), ordered, chosen.values(), strict=True)
+    }
+
+
+def _choose(name: PointName, labels: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> tuple[float, str]:
     positives, negatives = (len(np.unique(patients[labels == value])) for value in (1, 0))
     if negatives < MIN_PATIENTS:
         raise ValueError(f"Negative calibration films of {negatives} patients are too few to choose a threshold.")
@@ -84,12 +97,31 @@ def operating_points(calibration: Scored, test: Scored) -> tuple[OperatingPoint,
         ValueError: too few calibration films without a finding to choose a threshold.
     """
     resamples = resample_patients(test.patients)
-    return tuple(_operating_point(name, calibration, test, resamples) for name in get_args(PointName))
+    thresholds = choose(1 - calibration.labels[:, 0], 1 - calibration.probabilities[:, 0], calibration.patients)
+    findings = {finding: _finding_points(finding, calibration, test, resamples) for finding in FINDINGS}
+    return tuple(
+        _operating_point(
+            name,
+            *thresholds[name],
+            {finding: points[name] for finding, points in findings.items()},
+            calibration,
+            test,
+            resamples,
+        )
+        for name in get_args(PointName)
+    )
 
 
-def _operating_point(name: PointName, calibration: Scored, test: Scored, resamples: Resamples) -> OperatingPoint:
+def _operating_point(
+    name: PointName,
+    threshold: float,
+    basis: str,
+    findings: dict[str, FindingPoint],
+    calibration: Scored,
+    test: Scored,
+    resamples: Resamples,
+) -> OperatingPoint:
     scores = 1 - calibration.probabilities[:, 0]
-    threshold, basis = choose(name, 1 - calibration.labels[:, 0], scores, calibration.patients)
     low, high = uncertain_band(scores, threshold)
     abnormal, tested = test.labels[:, 0] == 0, 1 - test.probabilities[:, 0]
     flagged = tested >= threshold
@@ -107,23 +139,26 @@ def _operating_point(name: PointName, calibration: Scored, test: Scored, resampl
         uncertain_share=rate_estimate(uncertain, everything, resamples),
         accuracy=rate_estimate(flagged == abnormal, everything, resamples),
         accuracy_outside=rate_estimate(flagged == abnormal, ~uncertain, resamples),
-        findings={finding: _finding_point(name, finding, calibration, test, resamples) for finding in FINDINGS},
+        findings=findings,
     )
 
 
-def _finding_point(
-    name: PointName, finding: str, calibration: Scored, test: Scored, resamples: Resamples
-) -> FindingPoint:
+def _finding_points(
+    finding: str, calibration: Scored, test: Scored, resamples: Resamples
+) -> dict[PointName, FindingPoint]:
     k = CATEGORIES.index(finding)
-    threshold, basis = choose(name, calibration.labels[:, k], calibration.probabilities[:, k], calibration.patients)
-    sensitivity, specificity = _rates(test.labels[:, k] == 1, test.probabilities[:, k] >= threshold, resamples)
-    return FindingPoint(
-        threshold=threshold,
-        basis=basis,
-        positives=int(calibration.labels[:, k].sum()),
-        sensitivity=sensitivity,
-        specificity=specificity,
-    )
+    labels, positive = calibration.labels[:, k], test.labels[:, k] == 1
+    points: dict[PointName, FindingPoint] = {}
+    for name, (threshold, basis) in choose(labels, calibration.probabilities[:, k], calibration.patients).items():
+        sensitivity, specificity = _rates(positive, test.probabilities[:, k] >= threshold, resamples)
+        points[name] = FindingPoint(
+            threshold=threshold,
+            basis=basis,
+            positives=int(labels.sum()),
+            sensitivity=sensitivity,
+            specificity=specificity,
+        )
+    return points
 
 
 def _rates(positive: np.ndarray, flagged: np.ndarray, resamples: Resamples) -> tuple[Estimate | None, Estimate | None]:

@@ -77,7 +77,7 @@ def load_bundle(path: Path) -> Bundle:
     """Read a bundle and check that every file is the one its card describes.
 
     Raises:
-        BundleRejected: no card, a card that is not one of ours, a file missing, changed or added.
+        BundleRejected: no card, a card that is not one of ours, a file missing or changed.
     """
     try:
         text = (path / CARD_FILE).read_bytes()
@@ -110,11 +110,11 @@ def load_probe(path: Path) -> Probe:
 def check_agreement(name: str, expected: Probe, logits: np.ndarray, maps: np.ndarray) -> None:
     """Raise `BundleRejected` if outputs differ from the probe's by more than `TOLERANCE` anywhere."""
     pairs = ((logits, expected.logits), (maps, expected.maps))
-    differences = [np.abs(got - wanted).max() / max(1.0, np.abs(wanted).max()) for got, wanted in pairs]
-    # `not <=` also catches NaN.
-    if not max(differences) <= TOLERANCE:
+    difference = np.max([np.abs(got - wanted).max() / max(1.0, np.abs(wanted).max()) for got, wanted in pairs])
+    # NaN is neither above nor below; `not <=` catches it.
+    if not difference <= TOLERANCE:
         raise BundleRejected(
-            f"The serving graph of the model {name} differs from its Keras model by {max(differences):.1e} "
+            f"The serving graph of the model {name} differs from its Keras model by {difference:.1e} "
             f"(at most {TOLERANCE:.0e} is allowed)."
         )
 

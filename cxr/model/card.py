@@ -1,6 +1,6 @@
 """`card.json`: what a bundle says of itself. What a page or the README states of a model is read from here."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -81,9 +81,10 @@ class OperatingPoint(CardPart):
 
 
 class FindingMetrics(CardPart):
-    """A finding on the test patients; AUROC is None where there are too few films to say."""
+    """A finding on the test patients: films with it, of how many patients; AUROC is None where too few to say."""
 
     positives: int
+    positive_patients: int
     auroc: Estimate | None
 
 
@@ -165,8 +166,7 @@ class Card(CardPart):
         map_shift: (rows, columns) by which the maps lie off the film, as shares of its side (`cxr.model.geometry`).
         training: the `TrainingConfig` of the run.
         epochs, best_epoch: the course of training, and the epoch whose weights these are.
-        initial_weights: where training started, with provenance.
-        parent: SHA-256 of the bundle this one was fine-tuned from.
+        initial_weights: where training started.
         files: SHA-256 of every other file of the bundle.
     """
 
@@ -186,7 +186,6 @@ class Card(CardPart):
     epochs: tuple[Epoch, ...]
     best_epoch: int
     initial_weights: str
-    parent: str | None = None
     versions: dict[str, str]
     files: dict[str, str]
 
@@ -198,6 +197,12 @@ class Card(CardPart):
         known = ", ".join(point.name for point in self.operating_points)
         raise ValueError(f"There is no operating point {name!r}; known are {known}.")
 
+    def _thresholds_rise(self) -> bool:
+        rows = [
+            [point.threshold, *(point.findings[name].threshold for name in FINDINGS)] for point in self.operating_points
+        ]
+        return bool((np.diff(rows, axis=0) >= 0).all())
+
     def problems(self) -> list[str]:
         """What makes this card unusable here, one sentence each."""
         found = []
@@ -206,6 +211,12 @@ class Card(CardPart):
         lengths = {len(self.head_bias), len(self.calibration.slope), len(self.calibration.intercept)}
         if lengths != {len(CATEGORIES)}:
             found.append("its calibration does not have 15 entries")
-        if not self.operating_points or any(set(p.findings) != set(FINDINGS) for p in self.operating_points):
+        if [point.name for point in self.operating_points] != list(get_args(PointName)):
+            found.append(f"its operating points are not {', '.join(get_args(PointName))}")
+        elif any(set(point.findings) != set(FINDINGS) for point in self.operating_points):
             found.append("its operating points do not cover the 14 findings")
+        elif not self._thresholds_rise():
+            found.append("its thresholds fall from one operating point to the next")
+        if not {"train", "test"} <= set(self.data.splits):
+            found.append("it does not say how many films trained and tested it")
         return found

@@ -5,6 +5,12 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
+METHODS: Final = ("Grad-CAM", "Grad-CAM++", "Score-CAM")
+"""What a second opinion (`cxr.model.second_opinion`) can be had from."""
+
+LONGEST_SIDE: Final = 1600
+"""On the screen a film has at most this many pixels on a side; the model and the downloads use the film itself."""
+
 AMBER: Final = np.array([255, 191, 0], np.float32)
 RED: Final = np.array([255, 32, 0], np.float32)
 
@@ -67,3 +73,10 @@ def overlay(grey: np.ndarray, heat: np.ndarray | None, opacity: float) -> Image.
     alpha = (heat * opacity)[..., None]
     colour = AMBER + (RED - AMBER) * heat[..., None]
     return Image.fromarray(np.rint(grey[..., None] * (1 - alpha) + colour * alpha).astype(np.uint8))
+
+
+def shrunk(grey: np.ndarray, longest: int = LONGEST_SIDE) -> np.ndarray:
+    """A film uint8 (height, width) at most `longest` pixels on a side, in its own proportions."""
+    image = Image.fromarray(grey)
+    image.thumbnail((longest, longest), Image.Resampling.BILINEAR, reducing_gap=2)
+    return np.asarray(image)

@@ -15,12 +15,10 @@ from tf_keras_vis.scorecam import Scorecam
 
 from cxr.findings import CATEGORIES
 from cxr.model.classifier import FEATURES, LOGITS
-from cxr.model.heatmap import supporting_map
+from cxr.model.heatmap import METHODS, supporting_map
 
 SCORE_CAM_CHANNELS: Final = 32
 """Score-CAM masks the film once per feature channel; those with the largest variance suffice (Faster Score-CAM)."""
-
-METHODS: Final = ("Grad-CAM", "Grad-CAM++", "Score-CAM")
 
 
 def second_opinion(

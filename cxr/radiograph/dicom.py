@@ -4,6 +4,7 @@ DICOM PS3.3 C.7.6.3, C.11.1, C.11.2; PS3.4 N.2.
 """
 
 import io
+import re
 from typing import Final
 
 import numpy as np
@@ -57,10 +58,13 @@ nothing else does. Deflated data sets are not read: a small file can grow a thou
 FILM_MODALITIES: Final = frozenset({"CR", "DX", "RG", "OT", "SC", ""})
 """Modalities that can be a radiograph. OT, SC and none say nothing either way."""
 
+ADULT_AGE: Final = 16
+
 KEYWORDS: Final = (
-    *("SOPClassUID", "Modality", "ViewPosition", "BodyPartExamined", "PixelSpacing", "ImagerPixelSpacing"),
-    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
-    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
+    *("SOPClassUID", "PresentationIntentType", "PatientAge", "Modality", "ViewPosition", "BodyPartExamined"),
+    *("PixelSpacing", "ImagerPixelSpacing", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"),
+    *("PhotometricInterpretation", "PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit"),
+    *("PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "VOILUTSequence", "VOILUTFunction"),
     *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelData"),
@@ -108,6 +112,11 @@ def read_dicom(data: bytes, max_pixels: int) -> Radiograph:
     view = text_of(dataset, "ViewPosition")
     if view and view.upper() not in ("PA", "AP"):
         warnings.append(f"The file says that its view is {view}; the model knows frontal films (PA, AP) only.")
+    if (text_of(dataset, "PresentationIntentType") or "").upper() == "FOR PROCESSING":
+        warnings.append("The file is raw detector data (FOR PROCESSING), not a film as a reader would see it.")
+    age = _years(dataset)
+    if age is not None and age < ADULT_AGE:
+        warnings.append("The file says that the patient is a child; the model was made for adults.")
     facts = Facts(
         kind="DICOM",
         width=pixels.shape[1],
@@ -215,6 +224,12 @@ def _spacing(dataset: Dataset) -> tuple[float, float] | None:
         if row > 0 and column > 0:
             return row, column
     return None
+
+
+def _years(dataset: Dataset) -> float | None:
+    """The patient's age, of an age string such as "034Y" or "018M" (PS3.5 6.2); None where the file does not say."""
+    age = re.fullmatch(r"(\d{3})([DWMY])", text_of(dataset, "PatientAge") or "")
+    return int(age[1]) * {"D": 1 / 365, "W": 7 / 365, "M": 1 / 12, "Y": 1.0}[age[2]] if age else None
 
 
 def _undecodable(dataset: Dataset) -> str:

@@ -1,6 +1,7 @@
 """`finetune`: from a folder of labelled films to a verified bundle with its card."""
 
 import hashlib
+import inspect
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from cxr.dataset.splits import SPLITS, check_disjoint, split_by_patient, split_h
 from cxr.evaluation.evaluate import evaluate
 from cxr.evaluation.metrics import MIN_PATIENTS, enough
 from cxr.evaluation.thresholds import Scored, operating_points
+from cxr.model import backbones, classifier, efficientnet_lite
 from cxr.model.bundle import Bundle
 from cxr.model.card import Calibration, Card, Data, Epoch, Evaluation, OperatingPoint, SplitCount
 from cxr.model.classifier import MAPS, build_classifier
@@ -27,6 +29,8 @@ from cxr.model.geometry import measure_map_shift
 from cxr.radiograph import model_input, read_radiograph
 from cxr.samples import SAMPLES
 from cxr.settings import settings
+from cxr.training import augment
+from cxr.training import fit as fitting
 from cxr.training.calibration import fit_platt, uncalibrated
 from cxr.training.config import TrainingConfig
 from cxr.training.fit import class_weights, fit
@@ -98,9 +102,7 @@ def _trained(
     model: keras.Model, parts: dict[str, LabelledFilms], config: TrainingConfig, report: Callable[[str], None]
 ) -> tuple[list[Epoch], int]:
     """Train, and keep the result in the cache: if a later step fails, the same command goes on from here."""
-    films = ";".join(f"{name}:{','.join(part.metadata.index)}" for name, part in parts.items())
-    digest = hashlib.sha256(f"{cxr.__version__};{config.model_dump_json()};{films}".encode()).hexdigest()[:16]
-    weights = settings().cache_dir / f"trained-{digest}.weights.h5"
+    weights = settings().cache_dir / f"trained-{_fingerprint(parts, config)}.weights.h5"
     record = weights.with_suffix(".json")
     if record.is_file():
         model.load_weights(weights)
@@ -111,6 +113,17 @@ def _trained(
     model.save_weights(weights)
     record.write_text(json.dumps({"epochs": [epoch.model_dump() for epoch in epochs], "best": best}))
     return epochs, best
+
+
+def _fingerprint(parts: dict[str, LabelledFilms], config: TrainingConfig) -> str:
+    """Changes with all that decides what training makes: configuration, films, labels, the code, Keras."""
+    facts = hashlib.sha256(f"{config.model_dump_json()};{version('keras')};{version('tensorflow')}".encode())
+    for name in ("train", "validation"):
+        facts.update(parts[name].pixels.tobytes())
+        facts.update(parts[name].labels.tobytes())
+    for module in (augment, backbones, classifier, efficientnet_lite, fitting):
+        facts.update(inspect.getsource(module).encode())
+    return facts.hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,9 @@ import pandas as pd
 import streamlit as st
 
 from cxr.findings import display_name
-from cxr.model.card import Card, Estimate, GroupMetrics
+from cxr.model.card import Card, GroupMetrics
 from cxr.ui.figures import course_figure, course_table
-from cxr.ui.words import TOO_FEW, estimate_words, point_meaning
-
-
-def _short(estimate: Estimate | None) -> str:
-    return TOO_FEW if estimate is None else f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+from cxr.ui.words import estimate_words, interval, point_meaning
 
 
 def show_groups(card: Card) -> None:
@@ -36,29 +32,34 @@ def _group_row(name: str, group: GroupMetrics) -> dict[str, object]:
         "Films": group.films,
         "Patients": group.patients,
         "Abnormal films": group.abnormal_films,
-        "Abnormal": _short(group.abnormal_auroc),
-        "Abnormal, view only": _short(group.view_only_abnormal_auroc),
-        "Macro": _short(group.macro_auroc),
-        "Macro, view only": _short(group.view_only_macro_auroc),
+        "Abnormal": interval(group.abnormal_auroc),
+        "Abnormal, view only": interval(group.view_only_abnormal_auroc),
+        "Macro": interval(group.macro_auroc),
+        "Macro, view only": interval(group.view_only_macro_auroc),
         "Findings in the macro": f"{group.macro_findings} of 14",
     }
 
 
 def show_findings(card: Card) -> None:
-    """AUROC of each finding, and what the balanced threshold did."""
+    """AUROC of each finding, and what its thresholds did."""
     st.subheader("Finding by finding", anchor=False)
-    point = card.operating_point("balanced")
+    name = st.segmented_control(
+        "Thresholds of", [p.name for p in card.operating_points], default="balanced", required=True, key="card-point"
+    )
+    point = card.operating_point(name)
     rows = [
         {
-            "Finding": display_name(name),
+            "Finding": display_name(finding),
             "Test films with it": metrics.positives,
-            "AUROC": _short(metrics.auroc),
-            "Sensitivity, balanced": _short(point.findings[name].sensitivity),
-            "Specificity, balanced": _short(point.findings[name].specificity),
-            "Calibration films with it": point.findings[name].positives,
-            "Balanced threshold chosen by": point.findings[name].basis,
+            "of patients": metrics.positive_patients,
+            "AUROC": interval(metrics.auroc),
+            "Threshold": f"{point.findings[finding].threshold:.3f}",
+            "Sensitivity": interval(point.findings[finding].sensitivity),
+            "Specificity": interval(point.findings[finding].specificity),
+            "Calibration films with it": point.findings[finding].positives,
+            "Threshold chosen by": point.findings[finding].basis,
         }
-        for name, metrics in card.evaluation.findings.items()
+        for finding, metrics in card.evaluation.findings.items()
     ]
     st.dataframe(pd.DataFrame(rows), hide_index=True, height="content")
 
@@ -75,11 +76,11 @@ def show_points(card: Card) -> None:
     rows = [
         {
             "Operating point": point.name.capitalize(),
-            "Sensitivity": _short(point.sensitivity),
-            "Specificity": _short(point.specificity),
-            "Share uncertain": _short(point.uncertain_share),
-            "Right side, all films": _short(point.accuracy),
-            "Right side, outside the uncertain band": _short(point.accuracy_outside),
+            "Sensitivity": interval(point.sensitivity),
+            "Specificity": interval(point.specificity),
+            "Share uncertain": interval(point.uncertain_share),
+            "Right side, all films": interval(point.accuracy),
+            "Right side, outside the uncertain band": interval(point.accuracy_outside),
         }
         for point in card.operating_points
     ]
@@ -92,8 +93,8 @@ def show_reliability(card: Card) -> None:
     st.subheader("Honesty of the abnormal probability", anchor=False)
     st.markdown(
         f"- Expected calibration error (ten bins of equal mass): {reliability.ece_before:.3f} before calibration, "
-        f"{_short(reliability.ece_after)} after.\n"
-        f"- Brier score: {reliability.brier_before:.3f} before, {_short(reliability.brier_after)} after."
+        f"{interval(reliability.ece_after)} after.\n"
+        f"- Brier score: {reliability.brier_before:.3f} before, {interval(reliability.brier_after)} after."
     )
 
 

@@ -3,11 +3,11 @@
 import streamlit as st
 
 from cxr.model.bundle import CARD_FILE, BundleRejected, bundle_path, file_sha256, load_bundle
-from cxr.model.card import Card
+from cxr.model.card import Card, Estimate
 from cxr.model.engine import Engine
 from cxr.model.verdict import RESEARCH_NOTICE
 from cxr.settings import settings
-from cxr.ui.words import estimate_words
+from cxr.ui.words import TOO_FEW
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model")
@@ -20,6 +20,9 @@ def serving_engine() -> Engine:
     name = settings().model
     try:
         return _engine(name, file_sha256(bundle_path(name) / CARD_FILE))
+    except OSError:
+        st.error("The serving model is being replaced. Reload the page in a moment.", icon=":material/error:")
+        st.stop()
     except BundleRejected as error:
         st.error(f"{error} No film can be read until this is mended.", icon=":material/error:")
         st.stop()
@@ -36,8 +39,16 @@ def show_notice() -> None:
 
 def model_sentence(name: str, card: Card) -> str:
     """Which model, trained on whom, how good on whom, in one sentence."""
-    train, test = card.data.splits["train"], card.data.splits["test"]
-    return (
-        f"Model **{name}**, trained on {train.films:,} films of {train.patients:,} patients. AUROC for abnormal "
-        f"{estimate_words(card.evaluation.overall.abnormal_auroc)} on {test.films:,} films of {test.patients:,} others."
+    train, test, overall = card.data.splits["train"], card.data.splits["test"], card.evaluation.overall
+    view_alone = (
+        TOO_FEW if overall.view_only_abnormal_auroc is None else f"{overall.view_only_abnormal_auroc.value:.2f}"
     )
+    return (
+        f"Model **{name}**: {train.films:,} films of {train.patients:,} patients (“{card.data.name}”). "
+        f"AUROC for abnormal {_short(overall.abnormal_auroc)} on {test.films:,} films of {test.patients:,} others; "
+        f"by projection alone {view_alone}."
+    )
+
+
+def _short(estimate: Estimate | None) -> str:
+    return TOO_FEW if estimate is None else f"{estimate.value:.2f} (95%: {estimate.low:.2f} to {estimate.high:.2f})"

@@ -1,10 +1,11 @@
 """The films of one browser session. They live in its memory, are written nowhere, and go when the session does."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Final
 
+import numpy as np
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
@@ -12,16 +13,25 @@ from cxr.classify import Reading, Refusal, answer
 from cxr.model.engine import Engine
 from cxr.model.verdict import Verdict, decide
 from cxr.samples import Sample
+from cxr.settings import settings
 
 KEY: Final = "read_film_readings"
+
+Maps = dict[str, np.ndarray | None]
+"""Heatmaps of one finding by method."""
+
+
+class SessionFull(RuntimeError):
+    """A session holds as many films as it may; the message is one sentence for the reader."""
 
 
 @dataclass(frozen=True)
 class Film:
-    """A file as it came: its name and its bytes."""
+    """A file as it came: its name, its bytes, and what is known of it that its bytes do not say."""
 
     name: str
     data: bytes
+    warning: str | None = None
 
 
 @dataclass
@@ -31,24 +41,43 @@ class Readings:
     Attributes:
         films: in the order in which they came.
         answers: of the films that were read so far, by the model of `model`.
+        second_opinions: heatmaps by other methods, by film, then by model and finding.
         model: SHA-256 of the bundle that gave the answers.
         uploader: counts up to give the user an empty uploader once its films were taken over.
     """
 
     films: dict[str, Film] = field(default_factory=dict)
     answers: dict[str, Reading | Refusal] = field(default_factory=dict)
+    second_opinions: dict[str, dict[str, Maps]] = field(default_factory=dict)
     model: str = ""
     uploader: int = 0
 
-    def add(self, film: Film) -> None:
-        """Take a film in; it is read by the next `read_new`."""
-        self.films.setdefault(sha256(film.name.encode(errors="replace") + b"\0" + film.data).hexdigest()[:16], film)
+    def add(self, film: Film) -> str:
+        """Take a film in, to be read by the next `read_new`; returns its id, also if it was there before.
+
+        Raises:
+            SessionFull: it would take the session past `session_megabytes`.
+        """
+        key = sha256(film.name.encode(errors="replace") + b"\0" + film.data).hexdigest()[:16]
+        if key not in self.films:
+            limit = settings().session_megabytes
+            if sum(len(f.data) for f in self.films.values()) + len(film.data) > limit * 1_000_000:
+                raise SessionFull(f"{film.name} was not taken in: a session may hold {limit} MB of films. Remove some.")
+            self.films[key] = film
+        return key
 
     def remove(self, keys: Iterable[str]) -> None:
         """Forget some films, all of each."""
         for key in list(keys):
             self.films.pop(key, None)
             self.answers.pop(key, None)
+            self.second_opinions.pop(key, None)
+
+    def label(self, key: str) -> str:
+        """The name of a film as the list shows it: films of the same name are numbered in the order of their coming."""
+        name = self.films[key].name
+        same = [other for other, film in self.films.items() if film.name == name]
+        return name if len(same) == 1 else f"{name} ({same.index(key) + 1})"
 
 
 def readings() -> Readings:
@@ -59,39 +88,43 @@ def readings() -> Readings:
     return found
 
 
-def take_in(session: Readings, uploads: list[UploadedFile]) -> None:
-    """Take over what lies in the uploader, which is then replaced by an empty one."""
+def take_in(session: Readings, uploads: list[UploadedFile]) -> list[str]:
+    """Take over what lies in the uploader, which is then replaced by an empty one; returns the ids of the films."""
+    taken = []
     for upload in uploads:
-        session.add(Film(upload.name, upload.getvalue()))
+        try:
+            taken.append(session.add(Film(upload.name, upload.getvalue())))
+        except SessionFull as error:
+            st.toast(str(error), icon=":material/block:", duration="infinite")
     session.uploader += bool(uploads)
+    return taken
 
 
-def add_sample(sample: Sample) -> None:
-    """Put a shipped film among this session's films."""
-    readings().add(Film(sample.file, sample.read()))
+def take_sample(session: Readings, sample: Sample) -> str:
+    """Put a shipped film among this session's films; returns its id."""
+    return session.add(Film(sample.file, sample.read(), sample.warning))
 
 
-def read_new(session: Readings, engine: Engine) -> list[str]:
+def read_new(session: Readings, engine: Engine) -> None:
     """Read the films that have no answer yet, with progress; all of them anew when another model serves.
 
     An answer is kept as soon as it is there, so a rerun in the middle of a long batch goes on where it was.
-
-    Returns:
-        The ids of the films that were read just now.
     """
     if session.model != engine.bundle.sha256:
         session.answers.clear()
         session.model = engine.bundle.sha256
     new = [key for key in session.films if key not in session.answers]
     if not new:
-        return new
+        return
     progress = st.progress(0.0)
     for number, key in enumerate(new):
         progress.progress(number / len(new), f"Reading film {number + 1} of {len(new)}")
         film = session.films[key]
-        session.answers[key] = answer(engine, film.name, film.data)
+        given = answer(engine, film.name, film.data)
+        if film.warning is not None and isinstance(given, Reading):
+            given = replace(given, warnings=(film.warning, *given.warnings))
+        session.answers[key] = given
     progress.empty()
-    return new
 
 
 def verdicts(session: Readings, engine: Engine, point: str) -> dict[str, Verdict | None]:

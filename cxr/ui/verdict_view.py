@@ -5,13 +5,15 @@ import streamlit as st
 
 from cxr.classify import Reading
 from cxr.findings import display_name
-from cxr.model.card import Card
+from cxr.model.card import Card, Estimate
 from cxr.model.verdict import RESEARCH_NOTICE, Verdict
 from cxr.ui.words import (
-    VERDICT_TITLES,
+    contradiction,
+    plain,
     point_meaning,
     uncertain_meaning,
     verdict_reason,
+    verdict_title,
 )
 
 COLOURS = {"abnormal": "red", "no finding": "blue", "uncertain": "orange"}
@@ -21,28 +23,31 @@ ROW_HEIGHT = 32
 def show_verdict(reading: Reading, verdict: Verdict, card: Card) -> None:
     """Verdict, its reason, what the operating point means, warnings, findings, facts of the film."""
     colour = COLOURS[verdict.name]
-    st.header(f":{colour}[{VERDICT_TITLES[verdict.name]}]", anchor=False)
+    st.header(f":{colour}[{verdict_title(verdict)}]", anchor=False)
     st.markdown(f"{verdict_reason(verdict)} {point_meaning(verdict.point, card)} {uncertain_meaning(verdict.point)}")
     st.caption(f":material/science: {RESEARCH_NOTICE}")
+    if explanation := contradiction(verdict):
+        st.warning(explanation, icon=":material/warning:")
     for warning in reading.warnings:
-        st.warning(warning, icon=":material/warning:")
+        st.warning(plain(warning), icon=":material/warning:")
     st.subheader("Findings", anchor=False)
-    _show_findings(verdict, card)
+    _show_findings(verdict)
     with st.expander("About this film", icon=":material/info:"):
         st.markdown(_facts(reading))
 
 
-def _show_findings(verdict: Verdict, card: Card) -> None:
+def _show_findings(verdict: Verdict) -> None:
     rows = []
     for finding in verdict.findings:
-        auroc = card.evaluation.findings[finding.name].auroc
+        point = verdict.point.findings[finding.name]
         rows.append(
             {
                 "Finding": display_name(finding.name),
                 "Probability": finding.probability,
                 "Threshold": finding.threshold,
                 "Flag": "flagged" if finding.flagged else "",
-                "AUROC": "too few" if auroc is None else f"{auroc.value:.2f}",
+                "Catches": _share(point.sensitivity),
+                "Spares": _share(point.specificity),
             }
         )
     st.dataframe(
@@ -54,19 +59,34 @@ def _show_findings(verdict: Verdict, card: Card) -> None:
         column_config={
             "Finding": st.column_config.TextColumn(width=118),
             "Probability": st.column_config.ProgressColumn(
-                format="%.2f", min_value=0, max_value=1, width=96, help="Calibrated on patients that trained nothing."
+                format="%.3f",
+                min_value=0,
+                max_value=1,
+                width=100,
+                help="Calibrated on patients that trained nothing.",
             ),
             "Threshold": st.column_config.NumberColumn(
-                format="%.2f", width=68, help="At and above it the finding is flagged, at the chosen operating point."
+                format="%.3f",
+                width=68,
+                help="At and above it the finding is flagged, at the chosen operating point.",
             ),
-            "Flag": st.column_config.TextColumn(width=52),
-            "AUROC": st.column_config.TextColumn(
+            "Flag": st.column_config.TextColumn(width=54),
+            "Catches": st.column_config.TextColumn(
                 width=58,
-                help="How well the finding was told from all others on held-out patients; 0.5 is chance. "
-                "The model card has the intervals.",
+                help="Sensitivity: of the held-out films with the finding, the share that this threshold flagged. "
+                "The model card has intervals.",
+            ),
+            "Spares": st.column_config.TextColumn(
+                width=58,
+                help="Specificity: of the held-out films without the finding, the share that this threshold left "
+                "unflagged. The model card has intervals.",
             ),
         },
     )
+
+
+def _share(estimate: Estimate | None) -> str:
+    return "too few" if estimate is None else f"{estimate.value:.0%}"
 
 
 def _facts(reading: Reading) -> str:
@@ -82,4 +102,4 @@ def _facts(reading: Reading) -> str:
         "Grey levels": facts.window,
         "Time from bytes to verdict": f"{reading.milliseconds:.0f} ms",
     }
-    return "\n".join(f"- {name}: {value if value is not None else 'not stated'}" for name, value in shown.items())
+    return "\n".join(f"- {name}: {'not stated' if value is None else plain(value)}" for name, value in shown.items())

@@ -9,12 +9,6 @@ from cxr.model.verdict import Verdict
 
 TOO_FEW: Final = "too few to say"
 
-VERDICT_TITLES: Final = {
-    "abnormal": "Abnormal",
-    "no finding": "No finding",
-    "uncertain": "Uncertain",
-}
-
 
 def plain(text: str) -> str:
     """Text as it is inside Markdown: a file may be called `[a](b)` or `:red[x]`."""
@@ -36,16 +30,40 @@ def per_hundred(estimate: Estimate | None, of: str) -> str:
     return f"{value} ({low} to {high}) of 100 {of}"
 
 
+def interval(estimate: Estimate | None) -> str:
+    """ "0.843 (0.801 to 0.882)", or "too few to say"."""
+    return TOO_FEW if estimate is None else f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+
+
+def verdict_title(verdict: Verdict) -> str:
+    """The verdict as a headline. Below a threshold that is made to miss films, it is no finding of nothing."""
+    if verdict.name == "no finding" and verdict.point.name == "rule-in":
+        return "Below the rule-in threshold"
+    return verdict.name.capitalize()
+
+
+def contradiction(verdict: Verdict) -> str | None:
+    """What a reader has to know who sees "no finding" above flagged findings."""
+    flagged = sum(finding.flagged for finding in verdict.findings)
+    if verdict.name != "no finding" or not flagged:
+        return None
+    which = "a finding is flagged" if flagged == 1 else f"{flagged} findings are flagged"
+    return (
+        f"Below the threshold for abnormal, and yet {which}: verdict and findings have thresholds of their own, "
+        "each with its own false alarms. Look at the film."
+    )
+
+
 def verdict_reason(verdict: Verdict) -> str:
     """Why the verdict is what it is, in one sentence."""
     p, point = verdict.abnormal_probability, verdict.point
     if verdict.name == "uncertain":
         return (
-            f"The abnormal probability {p:.2f} lies between {point.uncertain_low:.2f} and {point.uncertain_high:.2f}, "
-            f"too near the threshold {point.threshold:.2f} to call."
+            f"The abnormal probability {p:.3f} lies between {point.uncertain_low:.3f} and {point.uncertain_high:.3f}, "
+            f"too near the threshold {point.threshold:.3f} to call."
         )
     side = "at or above" if verdict.name == "abnormal" else "below"
-    return f"The abnormal probability {p:.2f} is {side} the threshold {point.threshold:.2f}."
+    return f"The abnormal probability {p:.3f} is {side} the threshold {point.threshold:.3f}."
 
 
 def point_meaning(point: OperatingPoint, card: Card) -> str:

@@ -84,16 +84,16 @@ def test_too_few_patients_with_a_finding_are_cut_by_specificity_and_it_says_so(n
     rng = np.random.default_rng(0)
     labels, scores = np.repeat([0, 1], [100, 40]), rng.random(140)
     four, five = (np.r_[np.arange(100), 100 + np.arange(40) % count] for count in (4, 5))
-    threshold, basis = choose(name, labels, scores, four)
+    threshold, basis = choose(labels, scores, four)[name]
     share = {"rule-out": 0.5, "balanced": 0.8, "rule-in": 0.95}[name]
     assert basis == f"specificity {share:.0%}; too few positives for more"
     assert (scores[:100] < threshold).mean() == pytest.approx(share)
-    assert "too few" not in choose(name, labels, scores, five)[1]
+    assert "too few" not in choose(labels, scores, five)[name][1]
 
 
 def test_each_point_keeps_its_promise() -> None:
     labels, scores = random_task(4)
-    chosen = {name: choose(name, labels, scores, np.arange(len(labels))) for name in NAMES}
+    chosen = choose(labels, scores, np.arange(len(labels)))
     assert {name: basis for name, (_, basis) in chosen.items()} == {
         "rule-out": "sensitivity 98%",
         "balanced": "largest sensitivity + specificity",
@@ -104,9 +104,23 @@ def test_each_point_keeps_its_promise() -> None:
     assert chosen["rule-out"][0] < chosen["balanced"][0] < chosen["rule-in"][0]
 
 
+@pytest.mark.parametrize("positives", [0, 3, 5, 8, 30])
+def test_a_stricter_point_never_flags_what_a_laxer_one_does_not(positives: int) -> None:
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        labels = np.repeat([0, 1], [60, positives])
+        scores = rng.random(len(labels)) ** 3 + 0.1 * labels * rng.random(len(labels))
+        chosen = choose(labels, scores, np.arange(len(labels)))
+        rule_out, balanced, rule_in = (chosen[name][0] for name in NAMES)
+        assert rule_out <= balanced <= rule_in
+        assert (scores[labels == 0] < rule_in).mean() >= 0.95
+        if positives >= 5:
+            assert (scores[labels == 1] >= rule_out).mean() >= 0.98
+
+
 def test_too_few_patients_without_a_finding_are_refused() -> None:
     with pytest.raises(ValueError, match="Negative calibration films of 4 patients are too few"):
-        choose("balanced", np.repeat([0, 1], 20), np.arange(40.0), np.arange(40) % 4)
+        choose(np.repeat([0, 1], 20), np.arange(40.0), np.arange(40) % 4)
 
 
 @pytest.mark.parametrize("rank", [0.3, 0.5, 0.9])
@@ -143,9 +157,9 @@ def test_points_are_chosen_on_calibration_films_and_measured_on_test_films() -> 
     points = operating_points(calibration, test)
     assert tuple(point.name for point in points) == NAMES
     abnormal, probability = test.labels[:, 0] == 0, 1 - test.probabilities[:, 0]
+    chosen = choose(1 - calibration.labels[:, 0], 1 - calibration.probabilities[:, 0], np.arange(250))
     for point in points:
-        chosen = choose(point.name, 1 - calibration.labels[:, 0], 1 - calibration.probabilities[:, 0], np.arange(250))
-        assert (point.threshold, point.basis) == chosen
+        assert (point.threshold, point.basis) == chosen[point.name]
         flagged = probability >= point.threshold
         certain = (probability <= point.uncertain_low) | (probability >= point.uncertain_high)
         measured = (

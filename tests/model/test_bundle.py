@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 from cxr.findings import CATEGORIES
-from cxr.model.bundle import BundleRejected, bundle_names, bundle_path, load_bundle, load_probe
+from cxr.model.bundle import BundleRejected, bundle_names, bundle_path, check_agreement, load_bundle, load_probe
 from cxr.model.engine import Engine
 from cxr.model.export import export_onnx, load_keras, predict, verify, write_bundle
 from cxr.radiograph import model_input, read_radiograph
@@ -62,6 +62,24 @@ def test_other_order_of_categories_is_rejected(copy):
     edit_card(copy, lambda card: card.update(categories=[*CATEGORIES[1:], CATEGORIES[0]]))
     with pytest.raises(BundleRejected, match="categories"):
         load_bundle(copy)
+
+
+def test_card_without_an_operating_point_is_rejected(copy):
+    edit_card(copy, lambda card: card["operating_points"].pop())
+    with pytest.raises(BundleRejected, match="operating points are not"):
+        load_bundle(copy)
+
+
+def test_thresholds_that_fall_are_rejected(copy):
+    edit_card(copy, lambda card: card["operating_points"][2]["findings"]["Mass"].update(threshold=0.0))
+    with pytest.raises(BundleRejected, match="thresholds fall"):
+        load_bundle(copy)
+
+
+def test_nan_in_the_maps_alone_is_a_disagreement(tiny_bundle):
+    probe = load_probe(tiny_bundle.path)
+    with pytest.raises(BundleRejected, match="differs"):
+        check_agreement("tiny", probe, probe.logits, np.full_like(probe.maps, np.nan))
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"format_version": 1}', "[]"])

@@ -189,7 +189,13 @@ def test_spacing_falls_back_to_the_detector_and_zero_is_unknown(elements, spacin
 
 @pytest.mark.parametrize(
     ("elements", "words"),
-    [({"ViewPosition": "LATERAL"}, "its view is LATERAL"), ({"BodyPartExamined": "HAND"}, "another body part: hand")],
+    [
+        ({"ViewPosition": "LATERAL"}, "its view is LATERAL"),
+        ({"BodyPartExamined": "HAND"}, "another body part: hand"),
+        ({"PresentationIntentType": "FOR PROCESSING"}, "raw detector data"),
+        ({"PatientAge": "015Y"}, "the patient is a child"),
+        ({"PatientAge": "018M"}, "the patient is a child"),
+    ],
 )
 def test_film_out_of_scope_warns(elements, words, dicom, ramp):
     (warning,) = read_radiograph(dicom(ramp, **elements)).warnings

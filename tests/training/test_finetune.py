@@ -7,6 +7,7 @@ import pytest
 from synthetic import BLOB, SIDE, encoded, synthetic_film
 
 from cxr.dataset.labelled import UnusableDataset, load_labelled_films
+from cxr.dataset.splits import SPLITS
 from cxr.findings import CATEGORIES
 from cxr.model.bundle import load_bundle
 from cxr.model.engine import Engine
@@ -14,7 +15,7 @@ from cxr.model.heatmap import supporting_map, upsample
 from cxr.radiograph import read_radiograph
 from cxr.settings import settings
 from cxr.training.config import TrainingConfig
-from cxr.training.finetune import finetune, split_films
+from cxr.training.finetune import _fingerprint, finetune, split_films
 
 
 def test_learns_what_the_films_show(tiny_bundle):
@@ -65,10 +66,32 @@ def test_a_constant_is_no_evidence(tiny_bundle):
         )
 
 
-def test_same_seed_gives_the_same_model(synthetic_data, tiny_backbone, tmp_path):
+def test_same_seed_gives_the_same_model(synthetic_data, tiny_backbone, tmp_path, changed_settings):
     config = TrainingConfig(backbone=tiny_backbone, imagenet=False, input_size=SIDE, epochs=1, batch_size=16)
-    first, second = (finetune(synthetic_data, tmp_path / name, config) for name in ("a", "b"))
-    assert first.card.epochs[0].loss == pytest.approx(second.card.epochs[0].loss, rel=1e-4)
+    losses = []
+    for name in ("a", "b"):
+        # A cache of its own, or the second run would find the first one's weights.
+        changed_settings.setenv("CXR_CACHE_DIR", str(tmp_path / f"cache-{name}"))
+        settings.cache_clear()
+        losses.append(finetune(synthetic_data, tmp_path / name, config).card.epochs[0].loss)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_finished_training_is_found_again_but_not_for_other_labels(
+    synthetic_data, tiny_backbone, tmp_path, changed_settings
+):
+    changed_settings.setenv("CXR_CACHE_DIR", str(tmp_path / "cache"))
+    settings.cache_clear()
+    config = TrainingConfig(backbone=tiny_backbone, imagenet=False, input_size=SIDE, epochs=1, batch_size=16)
+    films = load_labelled_films(synthetic_data, SIDE, tmp_path / "cache")
+    parts = {name: films.subset((split_films(films, config) == name).to_numpy()) for name in SPLITS}
+    before = _fingerprint(parts, config)
+    lines = []
+    for _ in range(2):
+        finetune(synthetic_data, tmp_path / "model", config, lines.append)
+    assert sum(line.startswith("epoch 1") for line in lines) == 1
+    parts["train"].labels[0] = 1 - parts["train"].labels[0]
+    assert _fingerprint(parts, config) != before
 
 
 def test_replaces_a_bundle_but_nothing_else(synthetic_data, tiny_backbone, tmp_path):
