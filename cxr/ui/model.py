@@ -44,9 +44,9 @@ def model_sentence(name: str, card: Card) -> str:
         TOO_FEW if overall.view_only_abnormal_auroc is None else f"{overall.view_only_abnormal_auroc.value:.2f}"
     )
     return (
-        f"Model **{name}**: {train.films:,} films of {train.patients:,} patients (“{card.data.name}”). "
+        f"Model **{name}**, trained on {train.films:,} films of {train.patients:,} patients (“{card.data.name}”). "
         f"AUROC for abnormal {_short(overall.abnormal_auroc)} on {test.films:,} films of {test.patients:,} others; "
-        f"by projection alone {view_alone}."
+        f"projection alone {view_alone}."
     )
 
 
