@@ -36,7 +36,7 @@ from cxr.training.config import TrainingConfig
 from cxr.training.fit import class_weights, fit
 
 SHIFT_FILMS: Final = 24
-"""Films on which the shift of the maps is measured: it varies from film to film by about a quarter of a cell."""
+"""Films on which the shift of the maps is measured; how it varies between them says whether it is one."""
 
 
 def finetune(
