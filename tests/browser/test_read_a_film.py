@@ -84,7 +84,7 @@ def test_batch_of_films_with_a_bad_one_among_them(page: Page, tmp_path):
     bad = tmp_path / "empty.dcm"
     bad.write_bytes(b"")
     upload(page, *sorted(FOLDER.glob("*.[dj]*")), bad)
-    expect(films(page).get_by_role("radio")).to_have_count(4, timeout=30_000)
+    expect(films(page).get_by_role("radio")).to_have_count(4)
     expect(films(page).get_by_text("Not analysed")).to_have_count(1)
 
 
