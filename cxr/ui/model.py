@@ -3,11 +3,11 @@
 import streamlit as st
 
 from cxr.model.bundle import CARD_FILE, BundleRejected, bundle_path, file_sha256, load_bundle
-from cxr.model.card import Card, Estimate
+from cxr.model.card import Card
 from cxr.model.engine import Engine
 from cxr.model.verdict import RESEARCH_NOTICE
 from cxr.settings import settings
-from cxr.ui.words import TOO_FEW
+from cxr.ui.words import TOO_FEW, estimate_words
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model")
@@ -45,10 +45,6 @@ def model_sentence(name: str, card: Card) -> str:
     )
     return (
         f"Model **{name}**, trained on {train.films:,} films of {train.patients:,} patients (“{card.data.name}”). "
-        f"AUROC for abnormal {_short(overall.abnormal_auroc)} on {test.films:,} films of {test.patients:,} others; "
-        f"projection alone {view_alone}."
+        f"AUROC for abnormal {estimate_words(overall.abnormal_auroc)} on {test.films:,} films of "
+        f"{test.patients:,} others; projection alone {view_alone}."
     )
-
-
-def _short(estimate: Estimate | None) -> str:
-    return TOO_FEW if estimate is None else f"{estimate.value:.2f} (95%: {estimate.low:.2f} to {estimate.high:.2f})"

@@ -16,14 +16,14 @@ def plain(text: str) -> str:
 
 
 def estimate_words(estimate: Estimate | None) -> str:
-    """ "0.84 (95% interval 0.79 to 0.88)", or "too few to say"."""
+    """As in "0.84 (95%: 0.79 to 0.88)", or "too few to say"."""
     if estimate is None:
         return TOO_FEW
-    return f"{estimate.value:.2f} (95% interval {estimate.low:.2f} to {estimate.high:.2f})"
+    return f"{estimate.value:.2f} (95%: {estimate.low:.2f} to {estimate.high:.2f})"
 
 
 def per_hundred(estimate: Estimate | None, of: str) -> str:
-    """ "93 (88 to 97) of 100 abnormal films", or that there are too few."""
+    """As in "93 (88 to 97) of 100 abnormal films", or that there are too few."""
     if estimate is None:
         return f"too few {of} to say how many"
     value, low, high = (round(100 * v) for v in (estimate.value, estimate.low, estimate.high))
@@ -31,7 +31,7 @@ def per_hundred(estimate: Estimate | None, of: str) -> str:
 
 
 def interval(estimate: Estimate | None) -> str:
-    """ "0.843 (0.801 to 0.882)", or "too few to say"."""
+    """As in "0.843 (0.801 to 0.882)", or "too few to say"."""
     return TOO_FEW if estimate is None else f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
 
