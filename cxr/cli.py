@@ -6,9 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
-from pydantic import ValidationError
-
+from cxr.model.card import PointName
 from cxr.settings import settings
 
 
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         settings()
-    except (ValidationError, ValueError) as error:
+    except ValueError as error:
         print(f"The settings are not valid: {error}", file=sys.stderr)
         return 2
     return int(args.run(args))
@@ -36,9 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     classify.add_argument("files", nargs="+", type=Path, metavar="FILE")
     classify.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
     classify.add_argument("--model", metavar="NAME", help="a bundle in the models folder (default: the serving one)")
-    classify.add_argument(
-        "--point", choices=("rule-out", "balanced", "rule-in"), default="balanced", help="operating point"
-    )
+    classify.add_argument("--point", choices=get_args(PointName), default="balanced", help="operating point")
     classify.add_argument("--heatmaps", type=Path, metavar="DIR", help="write a PNG for each flagged finding here")
     classify.set_defaults(run=_classify)
 

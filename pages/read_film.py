@@ -7,7 +7,7 @@ from cxr.model.verdict import Verdict, decide
 from cxr.samples import SAMPLES
 from cxr.ui.film_view import show_film
 from cxr.ui.model import serving_engine
-from cxr.ui.readings import Readings, read_new, readings, take_in, take_sample, verdicts
+from cxr.ui.readings import Film, Readings, read_new, readings, take_in, verdicts
 from cxr.ui.verdict_view import show_verdict
 from cxr.ui.words import plain, verdict_title
 
@@ -26,11 +26,13 @@ def show_intake(session: Readings) -> None:
         key=f"films-{session.uploader}",
         help="Films stay in this browser session's memory and are written nowhere.",
     )
-    came = take_in(session, uploads)
+    came = take_in(session, (Film(upload.name, upload.getvalue()) for upload in uploads))
+    # What lay in the uploader is in the session now; the next run shows an empty one.
+    session.uploader += bool(uploads)
     with st.popover("Try a sample", icon=":material/radiology:", width="stretch"):
         for sample in SAMPLES:
             if st.button(sample.label, help=sample.source, width="stretch"):
-                came.append(take_sample(session, sample))
+                came += take_in(session, [Film(sample.file, sample.read(), sample.warning)])
     read_new(session, engine)
     if came:
         # What came just now is what the reader wants to see: of several, the most probably abnormal.

@@ -91,6 +91,7 @@ def main() -> None:
         model = convert(variant, torch.load(source, weights_only=True))
         difference = largest_difference(variant, model)
         print(f"{variant}: SHA-256 of {source.name} {hashlib.sha256(source.read_bytes()).hexdigest()}")
+        print(f"{variant}: {model.count_params():,} parameters")
         print(f"{variant}: largest difference from PyTorch {difference:.1e} of the largest activation")
         if difference > TOLERANCE:
             raise SystemExit(f"{variant}: above {TOLERANCE}; nothing was written.")

@@ -6,7 +6,7 @@ from typing import Final, get_args
 import numpy as np
 
 from cxr.evaluation.metrics import MIN_PATIENTS, Resamples, rate_estimate, resample_patients
-from cxr.findings import CATEGORIES, FINDINGS
+from cxr.findings import CATEGORIES, FINDINGS, NO_FINDING_INDEX
 from cxr.model.card import Estimate, FindingPoint, OperatingPoint, PointName
 
 RULE_OUT_SENSITIVITY: Final = 0.98
@@ -97,7 +97,11 @@ def operating_points(calibration: Scored, test: Scored) -> tuple[OperatingPoint,
         ValueError: too few calibration films without a finding to choose a threshold.
     """
     resamples = resample_patients(test.patients)
-    thresholds = choose(1 - calibration.labels[:, 0], 1 - calibration.probabilities[:, 0], calibration.patients)
+    thresholds = choose(
+        1 - calibration.labels[:, NO_FINDING_INDEX],
+        1 - calibration.probabilities[:, NO_FINDING_INDEX],
+        calibration.patients,
+    )
     findings = {finding: _finding_points(finding, calibration, test, resamples) for finding in FINDINGS}
     return tuple(
         _operating_point(
@@ -121,9 +125,9 @@ def _operating_point(
     test: Scored,
     resamples: Resamples,
 ) -> OperatingPoint:
-    scores = 1 - calibration.probabilities[:, 0]
+    scores = 1 - calibration.probabilities[:, NO_FINDING_INDEX]
     low, high = uncertain_band(scores, threshold)
-    abnormal, tested = test.labels[:, 0] == 0, 1 - test.probabilities[:, 0]
+    abnormal, tested = test.labels[:, NO_FINDING_INDEX] == 0, 1 - test.probabilities[:, NO_FINDING_INDEX]
     flagged = tested >= threshold
     sensitivity, specificity = _rates(abnormal, flagged, resamples)
     uncertain = (low < tested) & (tested < high)

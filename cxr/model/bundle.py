@@ -16,6 +16,9 @@ CARD_FILE: Final = "card.json"
 KERAS_FILE: Final = "model.keras"
 GRAPH_FILE: Final = "model.onnx"
 PROBE_FILE: Final = "probe.npz"
+LOGITS: Final = "logits"
+MAPS: Final = "maps"
+"""Names of the outputs, in the Keras model as in the serving graph."""
 TOLERANCE: Final = 1e-4
 """Largest difference allowed between the serving graph and the Keras model, in logits and in maps; where their largest
 value exceeds 1, as a share of it (float32 carries seven digits, not seven decimals)."""

@@ -8,12 +8,11 @@ from keras import layers
 
 from cxr.findings import CATEGORIES
 from cxr.model.backbones import backbone
+from cxr.model.bundle import LOGITS, MAPS
 
 INPUT_NAME: Final = "film"
 NORMALISATION: Final = "normalisation"
 FEATURES: Final = "features"
-MAPS: Final = "maps"
-LOGITS: Final = "logits"
 
 
 def build_classifier(

@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime as ort
 
 from cxr.findings import CATEGORIES
-from cxr.model.bundle import GRAPH_FILE, Bundle, BundleRejected, check_agreement, load_probe
+from cxr.model.bundle import GRAPH_FILE, LOGITS, MAPS, Bundle, BundleRejected, check_agreement, load_probe
 from cxr.radiograph import Radiograph, model_input
 from cxr.settings import settings
 
@@ -67,7 +67,7 @@ class Engine:
 
     def run(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The bare graph: float32 (n, size, size) in 0..255 -> logits (n, 15) and maps (n, h, w, 15)."""
-        logits, maps = self._session.run(["logits", "maps"], {self._input: squares[..., None]})
+        logits, maps = self._session.run([LOGITS, MAPS], {self._input: squares[..., None]})
         return logits, maps
 
     def predict(self, films: Sequence[Radiograph]) -> list[Prediction]:

@@ -13,6 +13,8 @@ from cxr.model.bundle import (
     CARD_FILE,
     GRAPH_FILE,
     KERAS_FILE,
+    LOGITS,
+    MAPS,
     PROBE_FILE,
     Bundle,
     Probe,
@@ -22,7 +24,6 @@ from cxr.model.bundle import (
     write_card,
 )
 from cxr.model.card import Card
-from cxr.model.classifier import LOGITS, MAPS
 from cxr.model.engine import Engine
 
 PREDICT_BATCH = 64

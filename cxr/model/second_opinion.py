@@ -14,7 +14,8 @@ from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
 from tf_keras_vis.scorecam import Scorecam
 
 from cxr.findings import CATEGORIES
-from cxr.model.classifier import FEATURES, LOGITS
+from cxr.model.bundle import LOGITS
+from cxr.model.classifier import FEATURES
 from cxr.model.heatmap import METHODS, supporting_map
 
 SCORE_CAM_CHANNELS: Final = 32

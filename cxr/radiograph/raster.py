@@ -76,8 +76,6 @@ def _grey16(image: Image.Image, warnings: list[str]) -> tuple[np.ndarray, int]:
 
 def _grey8(image: Image.Image, warnings: list[str]) -> np.ndarray:
     """Any 8-bit colour model as float32 grey in 0..1 (luma of ITU-R BT.601)."""
-    if image.mode == "1":
-        image = image.convert("L")
     if image.mode == "L" and "transparency" not in image.info:
         return np.asarray(image, np.float32) / 255
     if image.has_transparency_data:

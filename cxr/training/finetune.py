@@ -21,9 +21,9 @@ from cxr.evaluation.evaluate import evaluate
 from cxr.evaluation.metrics import MIN_PATIENTS, enough
 from cxr.evaluation.thresholds import Scored, operating_points
 from cxr.model import backbones, classifier, efficientnet_lite
-from cxr.model.bundle import Bundle
+from cxr.model.bundle import MAPS, Bundle
 from cxr.model.card import Calibration, Card, Data, Epoch, Evaluation, OperatingPoint, SplitCount
-from cxr.model.classifier import MAPS, build_classifier
+from cxr.model.classifier import build_classifier
 from cxr.model.export import check_writable, predict, write_bundle
 from cxr.model.geometry import measure_map_shift
 from cxr.radiograph import model_input, read_radiograph

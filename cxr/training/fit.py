@@ -1,4 +1,4 @@
-"""Fine-tuning of a classifier, in plain Keras 3: the same code runs on the TensorFlow, JAX and PyTorch backends."""
+"""Fine-tuning of a classifier, in plain Keras 3: nothing here is tied to a backend. It was run under TensorFlow."""
 
 from collections.abc import Callable
 from time import monotonic
@@ -10,8 +10,8 @@ from keras import ops
 from cxr.dataset.labelled import LabelledFilms
 from cxr.evaluation.metrics import auroc, enough
 from cxr.findings import FINDING_INDICES, NO_FINDING_INDEX
+from cxr.model.bundle import LOGITS, MAPS
 from cxr.model.card import Epoch
-from cxr.model.classifier import LOGITS, MAPS
 from cxr.model.export import predict
 from cxr.training.augment import augment
 from cxr.training.config import TrainingConfig

@@ -11,7 +11,8 @@ from cxr.ui.words import TOO_FEW, estimate_words
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model")
-def _engine(name: str, _card_sha256: str) -> Engine:
+def _engine(name: str, card_sha256: str) -> Engine:
+    # `card_sha256` is there for the cache's key: Streamlit leaves out arguments that begin with an underscore.
     return Engine(load_bundle(bundle_path(name)))
 
 

@@ -7,12 +7,10 @@ from typing import Final
 
 import numpy as np
 import streamlit as st
-from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from cxr.classify import Reading, Refusal, answer
 from cxr.model.engine import Engine
 from cxr.model.verdict import Verdict, decide
-from cxr.samples import Sample
 from cxr.settings import settings
 
 KEY: Final = "read_film_readings"
@@ -88,21 +86,15 @@ def readings() -> Readings:
     return found
 
 
-def take_in(session: Readings, uploads: list[UploadedFile]) -> list[str]:
-    """Take over what lies in the uploader, which is then replaced by an empty one; returns the ids of the films."""
+def take_in(session: Readings, films: Iterable[Film]) -> list[str]:
+    """Take films in and say so of those that a full session has no room for; returns the ids of the others."""
     taken = []
-    for upload in uploads:
+    for film in films:
         try:
-            taken.append(session.add(Film(upload.name, upload.getvalue())))
+            taken.append(session.add(film))
         except SessionFull as error:
             st.toast(str(error), icon=":material/block:", duration="infinite")
-    session.uploader += bool(uploads)
     return taken
-
-
-def take_sample(session: Readings, sample: Sample) -> str:
-    """Put a shipped film among this session's films; returns its id."""
-    return session.add(Film(sample.file, sample.read(), sample.warning))
 
 
 def read_new(session: Readings, engine: Engine) -> None:

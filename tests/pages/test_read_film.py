@@ -1,6 +1,7 @@
 """The page "Read a film", run without a browser."""
 
 import json
+import shutil
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -167,6 +168,30 @@ def test_another_serving_model_reads_all_films_anew(app, changed_settings, tiny_
     assert app.dataframe[0].value["Probability"].max() == pytest.approx(tiny.probabilities[1:].max())
     app.switch_page("pages/model_card.py").run()
     assert app.title[0].value == "Model card: tiny"
+
+
+def test_bundle_replaced_under_its_name_is_loaded_anew(app, changed_settings, tiny_bundle, tmp_path):
+    shutil.copytree(tiny_bundle.path, tmp_path / "default")
+    changed_settings.setenv("CXR_MODELS_DIR", str(tmp_path))
+    settings.cache_clear()
+    press(app, SAMPLES[0].label)
+    before = app.session_state["read_film_readings"].model
+    card = tmp_path / "default" / "card.json"
+    card.write_text(card.read_text().replace('"created": "', '"created": "later than '))
+    app.run()
+    assert not app.exception
+    after = app.session_state["read_film_readings"].model
+    assert (before, after) == (tiny_bundle.sha256, load_bundle(tmp_path / "default").sha256)
+    assert before != after
+
+
+def test_sample_that_a_full_session_has_no_room_for_is_refused_in_words(app, changed_settings):
+    changed_settings.setenv("CXR_SESSION_MEGABYTES", "1")
+    settings.cache_clear()
+    app.file_uploader[0].upload("big.jpeg", bytes(900_000), "image/jpeg").run()
+    press(app, SAMPLES[0].label)
+    assert not app.exception
+    assert f"{SAMPLES[0].file} was not taken in" in app.toast[0].value
 
 
 def test_name_of_a_file_is_shown_as_it_is(app):
