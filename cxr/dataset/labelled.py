@@ -12,20 +12,15 @@ import numpy as np
 import pandas as pd
 
 import cxr.radiograph
-from cxr.dataset.shards import Record, UnreadableShard, read_records
+from cxr.dataset.metadata import METADATA_NAMES, years
+from cxr.dataset.shards import Record, read_records
+from cxr.dataset.table import UNKNOWN
+from cxr.dataset.tfrecord import UnreadableShard
 from cxr.findings import CATEGORIES, NO_FINDING_INDEX
 from cxr.radiograph import UnreadableFilm, model_input, read_radiograph
 
-UNKNOWN: Final = "unknown"
 METADATA_COLUMNS: Final = ("patient", "view", "age", "sex", "source")
-NIH_NAMES: Final = {
-    "Image Index": "image_id",
-    "nih_image_index": "image_id",
-    "Patient ID": "patient",
-    "Patient Age": "age",
-    "Patient Gender": "sex",
-    "View Position": "view",
-}
+INDEX_NAMES: Final = {"nih_image_index": "image_id"}
 DECODE_BATCH: Final = 256
 
 
@@ -148,7 +143,7 @@ def read_metadata(folder: Path, image_ids: list[str]) -> pd.DataFrame:
     found = sorted(folder.rglob("images_index.csv")) or sorted(folder.rglob("Data_Entry_2017*.csv*"))
     table = pd.DataFrame(index=pd.Index(image_ids, name="image_id"))
     if found:
-        given = pd.read_csv(found[0]).rename(columns=NIH_NAMES)
+        given = pd.read_csv(found[0]).rename(columns=METADATA_NAMES | INDEX_NAMES)
         if "image_id" not in given:
             raise UnusableDataset(f"{found[0].name} has no column “Image Index”.")
         table = table.join(given.drop_duplicates("image_id").set_index("image_id").filter(METADATA_COLUMNS))
@@ -163,10 +158,5 @@ def read_metadata(folder: Path, image_ids: list[str]) -> pd.DataFrame:
     table["patient"] = table["patient"].astype(np.int64)
     for column in ("view", "sex", "source"):
         table[column] = table[column].fillna(UNKNOWN) if column in table else UNKNOWN
-    table["age"] = _years(table["age"]) if "age" in table else np.nan
+    table["age"] = years(table["age"]) if "age" in table else np.nan
     return table[list(METADATA_COLUMNS)]
-
-
-def _years(ages: pd.Series) -> pd.Series:
-    # NIH's first release writes "058Y", and "013M" or "011D" for a few infants, who count as unknown.
-    return pd.to_numeric(ages.astype(str).str.removesuffix("Y"), errors="coerce").astype(float)

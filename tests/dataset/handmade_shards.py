@@ -37,8 +37,20 @@ def example(fields: Fields, packed: bool = True) -> bytes:
 
 
 def frame(payload: bytes) -> bytes:
-    """A record of a TFRecord file; the checksums are left zero."""
-    return struct.pack("<QI", len(payload), 0) + payload + bytes(4)
+    """A record of a TFRecord file."""
+    length = struct.pack("<Q", len(payload))
+    return length + _checksum(length) + payload + _checksum(payload)
+
+
+def _checksum(data: bytes) -> bytes:
+    """CRC-32C (Castagnoli, RFC 3720 appendix B.4), masked as in tensorflow/core/lib/hash/crc32c.h."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return struct.pack("<I", ((crc >> 15 | crc << 17 & 0xFFFFFFFF) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def write_shard(path: Path, *films: Fields) -> Path:

@@ -201,7 +201,7 @@ def test_nih_s_first_table_has_ages_in_words(tmp_path: Path) -> None:
     assert metadata["view"].tolist() == ["PA", "AP"]
     assert metadata["sex"].tolist() == ["M", "F"]
     assert metadata["source"].tolist() == ["unknown", "unknown"]
-    np.testing.assert_array_equal(metadata["age"], [58, np.nan])
+    np.testing.assert_array_equal(metadata["age"], [58, 13 / 12])
 
 
 def test_a_film_that_nih_s_packed_table_lacks_is_unknown_but_keeps_its_patient(tmp_path: Path) -> None:

@@ -1,0 +1,234 @@
+"""Random access to films in `.tfrec` shards: where each begins, found by reading headers and labels, not images.
+
+The index of a shard is built once and kept beside the cache, as one small file that is checked against the shard's size
+and time. A shard that is damaged keeps the films before the damage; what is wrong is told by name and offset.
+"""
+
+import hashlib
+import mmap
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from cxr.dataset.shards import Record, parse_labels, parse_record
+from cxr.dataset.table import FilmTable
+from cxr.dataset.tfrecord import (
+    FRAME_FOOTER,
+    FRAME_HEADER,
+    DamagedFrame,
+    UnreadableShard,
+    payload_length,
+    read_payload,
+)
+from cxr.findings import CATEGORIES
+
+VERSION: Final = 1
+"""Part of the name of an index file; counts up when what it holds changes."""
+
+
+@dataclass(frozen=True, eq=False)
+class ShardIndex:
+    """What lies where in one shard.
+
+    Attributes:
+        path: of the shard.
+        image_ids: str (n,), in file order.
+        offsets: int64 (n,), bytes from the start of the file to each record's frame.
+        labels: uint8 (n, 15).
+        faults: what is wrong with the shard, a sentence each.
+    """
+
+    path: Path
+    image_ids: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray
+    faults: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class FilmStore:
+    """The films of a table that lie in shards.
+
+    Attributes:
+        shards: all of them.
+        shard, offset: int16 and int64 (n,), for each row of the table the shard's number (-1: in none) and the offset.
+        faults: what is wrong, a sentence each.
+    """
+
+    shards: tuple[Path, ...]
+    shard: np.ndarray
+    offset: np.ndarray
+    faults: tuple[str, ...]
+
+    @property
+    def available(self) -> np.ndarray:
+        """bool (n,): the rows of the table whose film lies in a shard."""
+        return self.shard >= 0
+
+    def read(self, row: int) -> Record:
+        """The film of a row of the table.
+
+        Raises:
+            KeyError: it lies in no shard.
+            UnreadableShard: it is damaged, or the shard changed since it was indexed; named by shard and offset.
+        """
+        if self.shard[row] < 0:
+            raise KeyError(row)
+        return read_at(self.shards[self.shard[row]], int(self.offset[row]))
+
+
+def read_at(shard: Path, offset: int) -> Record:
+    """The film whose frame begins at an offset of a shard, both of its checksums verified.
+
+    Raises:
+        UnreadableShard: there is none, or it is damaged.
+    """
+    try:
+        with shard.open("rb") as file:
+            file.seek(offset)
+            payload = read_payload(file)
+            if payload is None:
+                raise DamagedFrame("the file ends before the record.")
+            return parse_record(payload)
+    except (ValueError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UnreadableShard(f"{shard.name}, offset {offset:,}: {reason}") from error
+
+
+def index_shards(
+    shards: Sequence[Path], cache: Path, progress: Callable[[int, int], None] = lambda done, of: None
+) -> list[ShardIndex]:
+    """The index of each shard, from the cache where it is there and the shard has not changed since.
+
+    Args:
+        shards: `.tfrec` files.
+        cache: folder that keeps the indexes.
+        progress: called with the number of shards that are done, and of all.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    done = []
+    # Reading a page of the file releases the interpreter lock, so one thread parses while another waits.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for index in pool.map(lambda shard: _kept(shard, cache), shards):
+            done.append(index)
+            progress(len(done), len(shards))
+    return done
+
+
+def fingerprint(shards: Sequence[Path]) -> str:
+    """Changes when a shard does: its path, its size, or the time of its last change."""
+    facts = ((str(shard.resolve()), shard.stat()) for shard in shards)
+    text = ";".join(f"{path},{stat.st_size},{stat.st_mtime_ns}" for path, stat in facts)
+    return hashlib.sha256(f"{VERSION};{text}".encode()).hexdigest()[:24]
+
+
+def _kept(shard: Path, cache: Path) -> ShardIndex:
+    kept = cache / f"index-{fingerprint([shard])}.npz"
+    if not kept.is_file():
+        found = scan(shard)
+        with tempfile.NamedTemporaryFile(dir=cache, suffix=".draft", delete=False) as draft:
+            np.savez_compressed(
+                draft,
+                image_ids=found.image_ids,
+                offsets=found.offsets,
+                labels=found.labels,
+                faults=np.array(found.faults, str),
+            )
+        Path(draft.name).replace(kept)
+    with np.load(kept, allow_pickle=False) as stored:
+        return ShardIndex(
+            shard, stored["image_ids"], stored["offsets"], stored["labels"], tuple(map(str, stored["faults"]))
+        )
+
+
+def scan(shard: Path) -> ShardIndex:
+    """Index a shard by reading of each record the header (with its checksum), the id and the labels, but not the film.
+
+    A record that is not a labelled film is left out; after a frame that is not sound nothing more can be found.
+    """
+    image_ids: list[str] = []
+    offsets: list[int] = []
+    labels: list[np.ndarray] = []
+    left_out: list[str] = []
+    faults: list[str] = []
+    try:
+        with shard.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            # Without this the system would read ahead, and with it the films.
+            mapped.madvise(mmap.MADV_RANDOM)
+            offset = 0
+            while offset < len(mapped):
+                try:
+                    end = _frame_end(mapped, offset)
+                except DamagedFrame as error:
+                    faults.append(
+                        f"{shard.name}, offset {offset:,}: {error} Films before it that can be used: {len(offsets):,}."
+                    )
+                    break
+                try:
+                    image_id, values = _labels(mapped, offset + FRAME_HEADER, end - FRAME_FOOTER)
+                except ValueError as error:
+                    left_out.append(f"{shard.name}, offset {offset:,}: {error}")
+                else:
+                    image_ids.append(image_id)
+                    labels.append(values)
+                    offsets.append(offset)
+                offset = end
+    except (ValueError, OSError) as error:
+        # What mmap says of an empty file, or the system of one that it can't read.
+        faults.append(f"{shard.name}: {error.strerror if isinstance(error, OSError) else 'the file is empty'}.")
+    if left_out:
+        faults.insert(0, f"{left_out[0]} Records of this shard that are left out: {len(left_out):,}.")
+    return ShardIndex(
+        shard,
+        np.array(image_ids, dtype=str),
+        np.array(offsets, np.int64),
+        np.array(labels, np.uint8).reshape(-1, len(CATEGORIES)),
+        tuple(faults),
+    )
+
+
+def _frame_end(shard: mmap.mmap, offset: int) -> int:
+    end = offset + FRAME_HEADER + payload_length(shard[offset : offset + FRAME_HEADER]) + FRAME_FOOTER
+    if end > len(shard):
+        raise DamagedFrame("the file ends within the record.")
+    return end
+
+
+def _labels(shard: mmap.mmap, start: int, end: int) -> tuple[str, np.ndarray]:
+    with memoryview(shard) as whole, whole[start:end] as payload:
+        return parse_labels(payload)
+
+
+def film_store(indexes: Sequence[ShardIndex], table: FilmTable) -> FilmStore:
+    """Bring the films of some shards together with the rows of a table, by image id.
+
+    What does not fit is told in `faults`: films that the table does not have, that lie in the shards more than once
+    (the first counts), or whose labels differ from the table's (the table counts).
+    """
+    faults = [fault for index in indexes for fault in index.faults]
+    shard, offset = np.full(len(table), -1, np.int16), np.zeros(len(table), np.int64)
+    unknown = again = differing = 0
+    for number, index in enumerate(indexes):
+        rows = table.row.reindex(index.image_ids).to_numpy(float)
+        known = ~np.isnan(rows)
+        unknown += int((~known).sum())
+        # A shard is read back to front, so that of a film that it holds twice the first remains.
+        rows, offsets, labels = rows[known].astype(int)[::-1], index.offsets[known][::-1], index.labels[known][::-1]
+        new = shard[rows] < 0
+        shard[rows[new]], offset[rows[new]] = number, offsets[new]
+        again += len(rows) - len(np.unique(rows[new]))
+        differing += int((labels[new] != table.labels[rows[new]]).any(axis=1).sum())
+    for count, what in (
+        (unknown, "films of the shards are not in the table; they are not shown"),
+        (again, "films lie in the shards more than once; the first of each is shown"),
+        (differing, "films have other labels in the shards than in the table; the table's are shown"),
+    ):
+        if count:
+            faults.append(f"{count:,} {what}.")
+    return FilmStore(tuple(index.path for index in indexes), shard, offset, tuple(faults))
