@@ -20,6 +20,12 @@ page = st.navigation(
             default=True,
         ),
         st.Page(
+            "pages/dataset.py",
+            title="Dataset",
+            icon=":material/database:",
+            help="NIH ChestX-ray14 as numbers, as pictures, as pixels; or a table of your own.",
+        ),
+        st.Page(
             "pages/model_card.py",
             title="Model card",
             icon=":material/description:",

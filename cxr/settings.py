@@ -23,7 +23,13 @@ class Settings(BaseSettings):
 
     models_dir: Path = Field(ROOT / "models", description="Folder of the model bundles, one folder each.")
     model: str = Field("default", description="Name of the bundle that serves.")
-    cache_dir: Path = Field(ROOT / "cache", description="Where training keeps its decoded films.")
+    data: Path | None = Field(
+        None,
+        description="Folder in the layout of the Kaggle release that the page Dataset shows; else NIH's table alone.",
+    )
+    cache_dir: Path = Field(
+        ROOT / "cache", description="Where training keeps its decoded films, and the dataset page where films lie."
+    )
     threads: Annotated[int, Field(ge=0)] = Field(
         0, description="CPU threads of one pass of the serving graph; 0 leaves the choice to the runtime."
     )

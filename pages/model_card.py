@@ -5,7 +5,10 @@ import json
 import streamlit as st
 
 from cxr.ui.card_view import show_data, show_findings, show_groups, show_points, show_reliability, show_training
+from cxr.ui.front_door import enter
 from cxr.ui.model import serving_engine
+
+enter()
 
 bundle = serving_engine().bundle
 card = bundle.card

@@ -6,12 +6,14 @@ from cxr.classify import Refusal
 from cxr.model.verdict import Verdict, decide
 from cxr.samples import SAMPLES
 from cxr.ui.film_view import show_film
+from cxr.ui.front_door import enter
 from cxr.ui.model import serving_engine
-from cxr.ui.readings import Film, Readings, read_new, readings, take_in, verdicts
-from cxr.ui.verdict_view import show_verdict
+from cxr.ui.readings import CHOSEN, Film, Readings, read_new, readings, take_in, verdicts
+from cxr.ui.verdict_view import show_labels, show_verdict
 from cxr.ui.words import plain, verdict_title
 
-CHOSEN = "chosen-film"
+enter()
+
 POINT_HELP = (
     "For the verdict: rule-out is made to miss few abnormal films, and flags many without findings; rule-in is made to "
     "flag few without findings, and misses more. What each threshold did on held-out patients stands beside it."
@@ -105,3 +107,4 @@ with film_place:
     show_film(session, chosen, verdict, engine.bundle)
 with verdict_place:
     show_verdict(given, verdict, card)
+    show_labels(chosen, session.films[chosen].labels)

@@ -121,6 +121,11 @@ def index_shards(
     return done
 
 
+def unindexed(shards: Sequence[Path], cache: Path) -> list[Path]:
+    """Those of some shards that are not in the cache as they are now."""
+    return [shard for shard in shards if not _kept_at(shard, cache).is_file()]
+
+
 def fingerprint(shards: Sequence[Path]) -> str:
     """Changes when a shard does: its path, its size, or the time of its last change."""
     facts = ((str(shard.resolve()), shard.stat()) for shard in shards)
@@ -128,8 +133,12 @@ def fingerprint(shards: Sequence[Path]) -> str:
     return hashlib.sha256(f"{VERSION};{text}".encode()).hexdigest()[:24]
 
 
+def _kept_at(shard: Path, cache: Path) -> Path:
+    return cache / f"index-{fingerprint([shard])}.npz"
+
+
 def _kept(shard: Path, cache: Path) -> ShardIndex:
-    kept = cache / f"index-{fingerprint([shard])}.npz"
+    kept = _kept_at(shard, cache)
     if not kept.is_file():
         found = scan(shard)
         with tempfile.NamedTemporaryFile(dir=cache, suffix=".draft", delete=False) as draft:

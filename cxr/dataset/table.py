@@ -1,5 +1,6 @@
 """The table of a data set: which films there are, what they are labelled with, and whose they are."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -28,8 +29,8 @@ class FilmTable:
             (int16, orders a patient's films), `age` (float32, years, NaN where unknown), `sex` (categories F, M,
             unknown) and `view` (categories PA, AP, unknown).
         labels: uint8 (n, 15), 0 or 1, in the order of `CATEGORIES`.
-        boxes: rows with `image_id`, `finding` (as in `FINDINGS`), and `x`, `y`, `w`, `h` in pixels of the film at
-            1024 x 1024, from its upper left corner.
+        boxes: rows with `image_id` (of `films`), `finding` (of `FINDINGS`), and `x`, `y`, `w`, `h` in pixels of the
+            film at 1024 x 1024, from its upper left corner.
         notes: what the reader should know of how it came to be, a sentence each.
     """
 
@@ -41,6 +42,13 @@ class FilmTable:
 
     def __len__(self) -> int:
         return len(self.films)
+
+    @cached_property
+    def digest(self) -> str:
+        """Changes with the image ids and the labels."""
+        facts = hashlib.sha256("\n".join(self.films.index).encode())
+        facts.update(self.labels.tobytes())
+        return facts.hexdigest()[:24]
 
     @cached_property
     def combination(self) -> tuple[np.ndarray, np.ndarray]:
@@ -70,10 +78,15 @@ class FilmTable:
         return pd.Series(np.arange(len(self), dtype=np.int32), index=self.films.index)
 
     @cached_property
+    def box_row(self) -> np.ndarray:
+        """intp (b,): the row of the film of each box."""
+        return self.row.loc[self.boxes["image_id"]].to_numpy(np.intp)
+
+    @cached_property
     def has_box(self) -> np.ndarray:
         """bool (n,): whether a radiologist drew a box on the film."""
         found = np.zeros(len(self), bool)
-        found[self.row.reindex(self.boxes["image_id"].unique()).dropna().astype(int)] = True
+        found[self.box_row] = True
         return found
 
     def names(self, row: int) -> list[str]:

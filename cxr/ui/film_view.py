@@ -28,7 +28,7 @@ def show_film(session: Readings, key: str, verdict: Verdict, bundle: Bundle) -> 
         st.rerun()
     st.caption(f"**{plain(session.label(key))}**, {reading.facts.width} x {reading.facts.height} pixels")
     film_place = st.container()
-    pick, fade, where = st.columns([5, 4, 3], vertical_alignment="bottom")
+    pick, fade, where = st.columns([4.5, 3.5, 4], vertical_alignment="bottom")
     names = [finding.name for finding in verdict.findings]
     finding = pick.selectbox(
         "Heatmap of",

@@ -14,6 +14,8 @@ from cxr.model.verdict import Verdict, decide
 from cxr.settings import settings
 
 KEY: Final = "read_film_readings"
+CHOSEN: Final = "chosen-film"
+"""Where the session keeps the id of the film that is looked at."""
 
 Maps = dict[str, np.ndarray | None]
 """Heatmaps of one finding by method."""
@@ -25,11 +27,17 @@ class SessionFull(RuntimeError):
 
 @dataclass(frozen=True)
 class Film:
-    """A file as it came: its name, its bytes, and what is known of it that its bytes do not say."""
+    """A file as it came: its name, its bytes, and what is known of it that its bytes do not say.
+
+    Attributes:
+        warning: a sentence that belongs with its verdict.
+        labels: the categories that its data set gives it; None where it comes from none.
+    """
 
     name: str
     data: bytes
     warning: str | None = None
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -61,6 +69,8 @@ class Readings:
             limit = settings().session_megabytes
             if sum(len(f.data) for f in self.films.values()) + len(film.data) > limit * 1_000_000:
                 raise SessionFull(f"{film.name} was not taken in: a session may hold {limit} MB of films. Remove some.")
+            self.films[key] = film
+        elif film.labels is not None:
             self.films[key] = film
         return key
 

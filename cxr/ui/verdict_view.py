@@ -36,6 +36,14 @@ def show_verdict(reading: Reading, verdict: Verdict, card: Card) -> None:
         st.markdown(_facts(reading))
 
 
+def show_labels(key: str, labels: tuple[str, ...] | None) -> None:
+    """What the film's data set says of it, hidden until the reader asks: first one's own look, then the answer."""
+    if labels is None:
+        return
+    if st.toggle("Show the labels of the data set", key=f"labels-{key}"):
+        st.markdown(f"**{', '.join(map(display_name, labels))}**. Text-mined from the report: often right, not always.")
+
+
 def _show_findings(verdict: Verdict) -> None:
     rows = []
     for finding in verdict.findings:

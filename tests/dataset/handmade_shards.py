@@ -6,7 +6,9 @@ TFRecord: `uint64 length, uint32 crc, bytes, uint32 crc`, little-endian. Example
 
 import io
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from PIL import Image
@@ -39,10 +41,10 @@ def example(fields: Fields, packed: bool = True) -> bytes:
 def frame(payload: bytes) -> bytes:
     """A record of a TFRecord file."""
     length = struct.pack("<Q", len(payload))
-    return length + _checksum(length) + payload + _checksum(payload)
+    return length + checksum(length) + payload + checksum(payload)
 
 
-def _checksum(data: bytes) -> bytes:
+def checksum(data: bytes) -> bytes:
     """CRC-32C (Castagnoli, RFC 3720 appendix B.4), masked as in tensorflow/core/lib/hash/crc32c.h."""
     crc = 0xFFFFFFFF
     for byte in data:
@@ -51,6 +53,76 @@ def _checksum(data: bytes) -> bytes:
             crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
     crc ^= 0xFFFFFFFF
     return struct.pack("<I", ((crc >> 15 | crc << 17 & 0xFFFFFFFF) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def film(image_id: str, *positive: str) -> bytes:
+    """The record of a film whose image is the bytes `film` and its id."""
+    return frame(example(film_fields(image_id, b"film " + image_id.encode(), positive)))
+
+
+def hollow_film(image_id: str, size: int) -> tuple[bytes, bytes]:
+    """What lies before and after the image of a film of `size` bytes; after it comes a checksum that is wrong."""
+    before = b""
+    # From the inside: the value, BytesList, Feature, map entry (with its name), Features.
+    for number, ahead in ((1, b""), (1, b""), (2, _sized(1, b"image")), (1, b""), (1, b"")):
+        before = ahead + _varint(number << 3 | 2) + _varint(len(before) + size) + before
+    fields = film_fields(image_id)
+    del fields["image"]
+    after = example(fields)
+    length = struct.pack("<Q", len(before) + size + len(after))
+    return length + checksum(length) + before, after + b"none"
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    """The same bytes with one bit the other way round; a negative number counts from the last."""
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def of_length(record: bytes, length: int) -> bytes:
+    """A record whose header announces another length, with the right checksum of it."""
+    announced = struct.pack("<Q", length)
+    return announced + checksum(announced) + record[12:]
+
+
+NO_FRAME: Final = "this is not a TFRecord frame, or its length is damaged."
+CUT: Final = "the file ends within the record."
+WRONG_SUM: Final = "its checksum is wrong: the record is damaged."
+
+UNSOUND: Final[dict[str, tuple[Callable[[bytes], bytes], str]]] = {
+    "one byte": (lambda record: record[:1], "the file ends within a record's header."),
+    "cut in the header": (lambda record: record[:11], "the file ends within a record's header."),
+    "cut after the header": (lambda record: record[:12], CUT),
+    "cut in the payload": (lambda record: record[:40], CUT),
+    "cut after the payload": (lambda record: record[:-4], CUT),
+    "cut in the checksum": (lambda record: record[:-1], CUT),
+    "longer than the file": (lambda record: of_length(record, len(record) - 15), CUT),
+    "the longest": (lambda record: of_length(record, 2**28), CUT),
+    "longer than the longest": (
+        lambda record: of_length(record, 2**28 + 1),
+        "a record of 268,435,457 bytes is no film.",
+    ),
+    "absurdly long": (
+        lambda record: of_length(record, 2**63),
+        "a record of 9,223,372,036,854,775,808 bytes is no film.",
+    ),
+    "length damaged": (lambda record: flipped(record, 0), NO_FRAME),
+    "length damaged in its last bit": (lambda record: flipped(record, 63), NO_FRAME),
+    "checksum of the length damaged": (lambda record: flipped(record, 64), NO_FRAME),
+    "checksum of the length damaged in its last bit": (lambda record: flipped(record, 95), NO_FRAME),
+    "nothing but zeros": (lambda record: bytes(len(record)), NO_FRAME),
+    "nothing but ones": (lambda record: b"\xff" * len(record), NO_FRAME),
+}
+"""Damage to a record after which nothing more can be found in its file, and what is said of it."""
+
+TAINTED: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "first bit of the payload": lambda record: flipped(record, 96),
+    "last bit of the payload": lambda record: flipped(record, -33),
+    "first bit of the checksum": lambda record: flipped(record, -32),
+    "last bit of the checksum": lambda record: flipped(record, -1),
+}
+"""Damage to a record that only its second checksum tells."""
 
 
 def write_shard(path: Path, *films: Fields) -> Path:

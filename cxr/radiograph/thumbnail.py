@@ -1,0 +1,37 @@
+"""Small pictures of films, for lists."""
+
+import io
+
+from PIL import Image
+
+from cxr.radiograph.film import UnreadableFilm
+from cxr.settings import settings
+
+QUALITY = 80
+
+
+def thumbnail(data: bytes, side: int) -> bytes:
+    """A PNG or JPEG film as a small grey JPEG; a large JPEG is decoded at reduced scale.
+
+    Args:
+        data: the whole file.
+        side: longest side of the result, pixels.
+
+    Raises:
+        UnreadableFilm: it is damaged, something else, or larger than is read.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+            if image.width * image.height > settings().max_megapixels * 1e6:
+                raise UnreadableFilm("The film has more pixels than are read.")
+            image.draft("L", (side, side))
+            small = image.convert("L")
+    except UnreadableFilm:
+        raise
+    except Exception as error:
+        # Pillow raises OSError, SyntaxError, ValueError, struct.error and zlib.error for damaged files.
+        raise UnreadableFilm("The film is truncated or damaged.") from error
+    small.thumbnail((side, side), reducing_gap=2)
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=QUALITY)
+    return file.getvalue()

@@ -1,0 +1,19 @@
+"""Every page is entered through app.py."""
+
+import runpy
+
+import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
+
+from cxr.settings import ROOT
+
+
+def enter() -> None:
+    """The first statement of a page: who may enter. For now everybody who reaches the app.
+
+    Streamlit takes a folder named `pages` for an app of its first kind, and runs a page without app.py when the page's
+    address is the first that is opened after the start. Then app.py is run from here, and runs the page in its turn.
+    """
+    if PagesManager.uses_pages_directory:
+        runpy.run_path(str(ROOT / "app.py"))
+        st.stop()
