@@ -2,9 +2,11 @@
 
 import argparse
 import io
+import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
@@ -46,6 +48,13 @@ def _parser() -> argparse.ArgumentParser:
     finetune.add_argument("--config", type=Path, metavar="FILE", help="TOML file with any of the options below")
     _add_config_options(finetune)
     finetune.set_defaults(run=_finetune)
+
+    dataset = commands.add_parser("dataset", help="check a data set and count what is in it")
+    dataset.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder in the Kaggle layout (default: CXR_DATA, else NIH's table)"
+    )
+    dataset.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    dataset.set_defaults(run=_dataset)
 
     verify = commands.add_parser("verify", help="check a bundle: hashes, and serving graph against Keras")
     verify.add_argument("--model", metavar="NAME", help="a bundle in the models folder (default: the serving one)")
@@ -108,6 +117,18 @@ def _finetune(args: argparse.Namespace) -> int:
             print(f"test {name} {value.value:.3f} (95% interval {value.low:.3f} to {value.high:.3f})")
     print(f"wrote {bundle.path}")
     return 0
+
+
+def _dataset(args: argparse.Namespace) -> int:
+    from cxr.dataset.csv_file import InvalidTable
+    from cxr.dataset.describe import describe, in_words
+
+    try:
+        found = describe(args.data or settings().data, settings().cache_dir)
+    except (InvalidTable, OSError) as error:
+        return _failed(error)
+    print(json.dumps(asdict(found), ensure_ascii=False) if args.json else in_words(found))
+    return 1 if found.faults else 0
 
 
 def _verify(args: argparse.Namespace) -> int:

@@ -28,8 +28,8 @@ FOLLOWED = [NO_FINDING, "Infiltration", "Effusion", "Atelectasis"]
 def show_heading(table: FilmTable, summary: Summary) -> None:
     """Which table, and how much of it the filters leave."""
     st.title(f"Dataset: {plain(table.name)}", anchor=False)
-    for note in table.notes:
-        st.caption(f":material/info: {plain(note)}")
+    if table.notes:
+        st.caption(f":material/info: {plain(' '.join(table.notes))}")
     any_finding = statistics.any_finding(summary)["Any finding"]
     views = statistics.films_by_group(summary, "view")
     with st.container(horizontal=True):
@@ -54,7 +54,9 @@ def show_labels(summary: Summary) -> None:
 def show_together(summary: Summary) -> None:
     """Which labels stand together."""
     show_chart(labels.upset_chart(summary))
-    measure = st.segmented_control("Measure", labels.MEASURES, default="Correlation", required=True, key="measure")
+    measure = st.segmented_control(
+        "Measure", list(labels.MATRICES), default="Correlation", required=True, key="measure"
+    )
     show_chart(labels.matrix_chart(summary, measure))
     st.caption(labels.strongest(summary))
 

@@ -1,7 +1,7 @@
 """A chart as the pages show it: figure, words for those who do not see it, and its numbers as CSV."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -10,6 +10,7 @@ import streamlit as st
 BLUE: Final = "#4a9be0"
 ORANGE: Final = "#e0913c"
 GREY: Final = "#8a93a0"
+Axis = dict[str, Any]
 CONFIG: Final = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 
@@ -47,16 +48,29 @@ def show_chart(chart: Chart) -> None:
         )
 
 
-def laid_out(figure: go.Figure, title: str, height: int, x: str | None = None, y: str | None = None) -> go.Figure:
-    """Give a figure its title, the titles of its axes with their units, and its height in pixels."""
-    figure.update_layout(
-        title={"text": title, "font": {"size": 15}},
-        height=height,
+def draw(traces: list[dict[str, Any]], title: str, height: int, x: Axis, y: Axis, **layout: Any) -> go.Figure:
+    """A figure with the look that all have.
+
+    Made from plain dictionaries in one step: with Plotly's own objects and their `update_…` methods it takes about
+    ten times as long, which would be most of the time of a page.
+
+    Args:
+        traces: as Plotly's JSON has them, with their `type`.
+        title: what the figure shows.
+        height: pixels.
+        x, y: properties of the axes; `title` is their words, with the unit.
+        layout: further properties of the layout.
+    """
+    named = sum("name" in trace for trace in traces) > 1
+    common = {
+        "title": {"text": title, "font": {"size": 15}},
+        "height": height,
         # Room for a legend below the title, where there is one.
-        margin={"l": 8, "r": 16, "t": 70 if len(figure.data) > 1 and figure.data[0].name else 44, "b": 8},
-        xaxis={"title": {"text": x}, "automargin": True},
-        yaxis={"title": {"text": y}, "automargin": True},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xanchor": "left"},
-        hoverlabel={"align": "left"},
-    )
-    return figure
+        "margin": {"l": 8, "r": 16, "t": 70 if named else 44, "b": 8},
+        "showlegend": named,
+        "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xanchor": "left"},
+        "hoverlabel": {"align": "left"},
+        "xaxis": {"automargin": True, **x, "title": {"text": x.get("title")}},
+        "yaxis": {"automargin": True, **y, "title": {"text": y.get("title")}},
+    }
+    return go.Figure({"data": traces, "layout": common | layout})

@@ -31,11 +31,10 @@ def film_fields(image_id: str, image: bytes = b"film", positive: tuple[str, ...]
     return {"image": image, "image_id": image_id.encode(), **labels}
 
 
-def example(fields: Fields, packed: bool = True) -> bytes:
-    """A serialized `tf.train.Example`; integers in one packed list or one by one."""
-    return _sized(
-        1, b"".join(_sized(1, _sized(1, n.encode()) + _sized(2, _feature(v, packed))) for n, v in fields.items())
-    )
+def example(fields: Fields, packed: bool = True, value_first: bool = False) -> bytes:
+    """A serialized `tf.train.Example`; integers in one packed list or one by one, names before or after values."""
+    entries = ((_sized(1, name.encode()), _sized(2, _feature(value, packed))) for name, value in fields.items())
+    return _sized(1, b"".join(_sized(1, b"".join(entry[::-1] if value_first else entry)) for entry in entries))
 
 
 def frame(payload: bytes) -> bytes:

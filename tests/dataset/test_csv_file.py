@@ -60,6 +60,10 @@ def test_quotes_keep_commas_and_doubled_quotes_together() -> None:
     assert cells.frame.loc[2].tolist() == ["d,e", 'f "g"']
 
 
+def test_a_semicolon_in_a_name_separates_nothing() -> None:
+    assert list(read_cells(csv("a;b,c", "1,2"), "t.csv").frame.columns) == ["a;b", "c"]
+
+
 def test_letters_beyond_ascii_are_read() -> None:
     assert read_cells("naïve\nμ\n".encode(), "t.csv").frame.loc[2].tolist() == ["μ"]
 
@@ -117,12 +121,22 @@ DAMAGED = TABLE + with_cell(label_line(film_id(99)), "", "Müller").encode("lati
         (TABLE.decode().encode("utf-16"), "It is text in UTF-16. Save it as “CSV UTF-8”."),
         (b"\xfe\xff" + TABLE.decode().encode("utf-16-be"), "It is text in UTF-16. Save it as “CSV UTF-8”."),
         (DAMAGED, NOT_TEXT),
+        (DAMAGED.rstrip() + b",0\n", NOT_TEXT),
         (TABLE.replace(b",", b";"), "Its columns are separated by semicolons. Separate them by commas."),
         (np.random.default_rng(0).bytes(5000), NOT_TEXT),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", NOT_TEXT),
         (gzip.compress(TABLE), NOT_TEXT),
     ],
-    ids=["UTF-16", "UTF-16 BE", "Latin-1", "semicolons", "noise", "an image", "gzip under another name"],
+    ids=[
+        "UTF-16",
+        "UTF-16 BE",
+        "Latin-1",
+        "Latin-1 in a long row",
+        "semicolons",
+        "noise",
+        "an image",
+        "gzip under another name",
+    ],
 )
 def test_what_is_no_table_is_refused_in_one_sentence(data: bytes, expected: str) -> None:
     assert sentences(data) == [expected]
@@ -160,6 +174,12 @@ def test_an_empty_line_in_the_middle_is_one_problem() -> None:
     first, second, third = label_lines(3)
     (problem,) = refusal(csv(HEADER, first, "", second, third)).problems
     assert list(problem.rows) == [3]
+
+
+def test_rows_behind_an_empty_line_keep_their_numbers() -> None:
+    first, second, third = label_lines(3)
+    refused = refusal(csv(HEADER, first, "", second, with_cell(third, "Mass", "2")))
+    assert {row for problem in refused.problems for row in problem.rows} == {3, 5}
 
 
 @pytest.mark.xfail(strict=True, reason="rows of another width are left out, and then there seem to be none")
@@ -201,6 +221,7 @@ def test_a_problem_says_where_and_names_the_first_five_rows() -> None:
 
     assert told(range(0)) == "It is so. Change it."
     assert told(range(3, 4)) == "It is so (row 3). Change it."
+    assert told(range(3, 5)) == "It is so (rows 3, 4). Change it."
     assert told(range(3, 8)) == "It is so (rows 3, 4, 5, 6, 7). Change it."
     assert told(range(3, 9)) == "It is so (rows 3, 4, 5, 6, 7 and 1 more). Change it."
     assert told(range(999, 9999)) == "It is so (rows 999, 1,000, 1,001, 1,002, 1,003 and 8,995 more). Change it."

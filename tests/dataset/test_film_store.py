@@ -66,8 +66,8 @@ def test_a_film_in_no_shard_is_not_there(tmp_path: Path, row: int) -> None:
 
 
 def test_films_that_the_table_does_not_have_are_counted(tmp_path: Path) -> None:
-    unknown = record("x", positive=()) + record("y", positive=("Mass",))
-    store = store_of(tmp_path, unknown + record("a"), record("z" * 30, positive=()) + record("b"))
+    x, y, z = (record(image_id, positive=("Mass",)) for image_id in ("x", "yy", "zzz"))
+    store = store_of(tmp_path, x + record("a") + y, record("b") + z)
     assert store.faults == ("3 films of the shards are not in the table; they are not shown.",)
     assert store.available.tolist() == [True, True, False, False, False]
     assert [store.read(row).image_id for row in (0, 1)] == ["a", "b"]

@@ -56,6 +56,7 @@ def test_an_upload_has_nih_s_boxes_of_its_films() -> None:
     table = load_upload(csv(HEADER, *map(label_line, ids)), "mine.csv")
     boxes = int(drawn["image_id"].isin(ids).sum())
     assert (table.name, len(table.boxes), boxes >= 5) == ("mine.csv", boxes, True)
+    assert table.boxes.index.tolist() == list(range(boxes))
     assert table.has_box.all()
     assert table.notes[1] == f"Boxes are those that NIH gives for the same image ids ({boxes})."
 

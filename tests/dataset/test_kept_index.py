@@ -132,6 +132,15 @@ def test_a_fingerprint_is_that_of_path_size_and_time(
     assert fingerprint(shards) != before
 
 
+def test_what_an_older_version_kept_is_not_read(
+    shards: list[Path], cache: Path, scanned: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index_shards(shards[:1], cache)
+    monkeypatch.setattr(index, "VERSION", index.VERSION + 1)
+    index_shards(shards[:1], cache)
+    assert scanned == [shards[0].name] * 2
+
+
 def test_what_is_not_kept_yet_can_be_asked(shards: list[Path], cache: Path) -> None:
     assert unindexed(shards, cache) == shards
     index_shards(shards[:2], cache)
@@ -184,6 +193,8 @@ def test_a_build_that_is_interrupted_while_it_is_written_is_not_believed(
         whole = io.BytesIO()
         write(whole, **arrays)
         file.write(whole.getvalue()[: len(whole.getvalue()) // 2])
+        # Only within one file system a file takes another's place all at once.
+        assert Path(file.name).parent == cache
         raise error
 
     with monkeypatch.context() as patch, contextlib.suppress(type(error)):
@@ -312,13 +323,14 @@ def test_a_shard_that_could_not_be_opened_is_tried_again(
 
 
 def test_two_threads_may_build_at_once(shards: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    both = threading.Barrier(2, timeout=20)
+    both, write = threading.Barrier(2, timeout=20), np.savez_compressed
 
-    def scan_together(shard: Path) -> ShardIndex:
+    def write_together(file: io.BufferedWriter, **arrays: np.ndarray) -> None:
         both.wait()
-        return SCAN(shard)
+        write(file, **arrays)
+        both.wait()
 
-    monkeypatch.setattr(index, "scan", scan_together)
+    monkeypatch.setattr(np, "savez_compressed", write_together)
     with ThreadPoolExecutor(2) as pool:
         builds = [pool.submit(index_shards, shards[2:], cache) for _ in range(2)]
     for build in builds:

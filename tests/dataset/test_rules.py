@@ -248,6 +248,7 @@ def test_boxes_are_read_and_infiltrate_is_infiltration(ending: str) -> None:
     lines = ["00000001_000.png,Infiltrate,225.084,547.5,86,79.25", "00000001_000.png,Mass,0,0,1024,1024"]
     boxes = read_boxes(csv(NIH_BOXES if ending else BOXES, *(line + ending for line in lines)), "t.csv")
     assert list(boxes.columns) == ["image_id", "finding", "x", "y", "w", "h"]
+    assert boxes.index.tolist() == [0, 1]
     assert boxes.dtypes[["x", "y", "w", "h"]].tolist() == [np.float64] * 4
     assert boxes.to_numpy().tolist() == [
         ["00000001_000.png", "Infiltration", 225.084, 547.5, 86, 79.25],

@@ -53,6 +53,13 @@ def test_unknown_fields_are_passed_over(shard: Path) -> None:
     assert record.image_id == "a"
 
 
+def test_fields_come_in_any_order_and_others_are_passed_over_at_every_level(shard: Path) -> None:
+    payload = example(film_fields("a", b"image", ("Mass",)), value_first=True) + b"\x1a\x04note"
+    (record,) = read(shard, frame(payload))
+    assert (record.image_id, record.image) == ("a", b"image")
+    assert [CATEGORIES[k] for k in np.flatnonzero(record.labels)] == ["Mass"]
+
+
 def test_records_come_in_file_order(tmp_path: Path) -> None:
     path = write_shard(tmp_path / "s.tfrec", *(film_fields(name) for name in "cab"))
     assert [record.image_id for record in read_records(path)] == ["c", "a", "b"]

@@ -185,6 +185,13 @@ def test_both_ends_of_the_ages_are_meant_and_unknown_ages_are_not() -> None:
     assert select(table, Filters()).tolist() == [0, 1, 2, 3, 4, 5]
 
 
+def test_of_several_categories_any_is_meant_unless_said() -> None:
+    table = film_table([("Mass",), ("Edema", "Mass"), ("Hernia",)])
+    assert select(table, Filters(categories=("Mass", "Edema"))).tolist() == [0, 1]
+    assert select(table, Filters(categories=("Mass", "Edema"), mode="all")).tolist() == [1]
+    assert select(table, Filters(categories=("Mass", "Edema"), mode="none")).tolist() == [2]
+
+
 def test_the_first_film_is_the_patient_s_and_not_the_selection_s() -> None:
     table = film_table([("Mass",), (), ("Mass",)], patient=[1, 1, 2], follow_up=[1, 0, 3])
     assert select(table, Filters(categories=("Mass",), first=True)).tolist() == [2]

@@ -23,7 +23,9 @@ FILM: Final = "dataset-film"
 SHOWN_SIDE: Final = 1200
 OTHERS: Final = 12
 COLOURS: Final = ("#ffb000", "#4cc9f0", "#f72585", "#80ed99", "#b794f6", "#ff6b35", "#ffe66d", "#a0c4ff")
-SEEN: Final = "A film of a data set: if the model was trained on this patient, its verdict looks better than it would on a new one."
+SEEN: Final = (
+    "A film of a data set: if the model was trained on this patient, its verdict looks better than on a new one."
+)
 
 
 def open_film(image_id: str | None) -> None:

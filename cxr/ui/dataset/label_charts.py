@@ -1,39 +1,37 @@
 """Charts of the labels: how often each stands, how many on a film, and which together."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import numpy as np
-import plotly.graph_objects as go
+import pandas as pd
 
 from cxr.dataset import statistics
 from cxr.dataset.summary import Summary
 from cxr.findings import CATEGORIES, FINDINGS, NO_FINDING, display_name
-from cxr.ui.chart import BLUE, GREY, ORANGE, Chart, laid_out
+from cxr.ui.chart import BLUE, GREY, ORANGE, Chart, draw
 
 TOP: Final = 20
 """How many combinations the UpSet plot shows."""
-MEASURES: Final = ("Correlation", "Conditional probability", "Lift")
+PERCENT: Final = ".0%"
+MATRICES: Final[dict[str, Callable[[Summary], pd.DataFrame]]] = {
+    "Correlation": statistics.correlation,
+    "Conditional probability": statistics.conditional,
+    "Lift": statistics.lift,
+}
+"""How it can be measured that two categories go together."""
 
 
 def counts_chart(summary: Summary) -> Chart:
     """Films with each of the 15 categories."""
     counts = statistics.category_counts(summary).sort_values()
-    shares = counts / summary.films
-    names = [display_name(name) for name in counts.index]
-    figure = go.Figure(
-        go.Bar(
-            x=counts.to_numpy(),
-            y=names,
-            orientation="h",
-            marker_color=[GREY if name == NO_FINDING else BLUE for name in counts.index],
-            text=[f"{count:,}" for count in counts],
-            textposition="outside",
-            cliponaxis=False,
-            customdata=shares.to_numpy(),
-            hovertemplate="%{y}: %{x:,} films, %{customdata:.1%} of all<extra></extra>",
-        )
-    )
-    laid_out(figure, "Films with each category", 480, "Films")
+    bars = _bars(counts.to_numpy(), [display_name(name) for name in counts.index]) | {
+        "marker": {"color": [GREY if name == NO_FINDING else BLUE for name in counts.index]},
+        "text": [f"{count:,}" for count in counts],
+        "customdata": counts / summary.films,
+        "hovertemplate": "%{y}: %{x:,} films, %{customdata:.1%} of all<extra></extra>",
+    }
+    figure = draw([bars], "Films with each category", 480, {"title": "Films"}, {})
     table = counts[::-1].rename("films").rename_axis("category").reset_index()
     first = ", ".join(f"{display_name(name)} {count:,}" for name, count in counts[::-1].head(4).items())
     return Chart("categories", figure, table, f"Bars of the number of films with each of 15 categories: {first}, …")
@@ -43,20 +41,15 @@ def any_finding_chart(summary: Summary) -> Chart:
     """Films without a finding against films with any."""
     counts = statistics.any_finding(summary)
     shares = counts / summary.films
-    figure = go.Figure(
-        go.Bar(
-            x=counts.to_numpy(),
-            y=list(counts.index),
-            orientation="h",
-            marker_color=[GREY, ORANGE],
-            text=[f"{count:,} ({share:.1%})" for count, share in zip(counts, shares, strict=True)],
-            textposition="inside",
-            insidetextanchor="middle",
-            insidetextfont={"color": "#101418"},
-            hovertemplate="%{y}: %{x:,} films<extra></extra>",
-        )
-    )
-    laid_out(figure, "No finding against any finding", 190, "Films")
+    bars = _bars(counts.to_numpy(), list(counts.index)) | {
+        "marker": {"color": [GREY, ORANGE]},
+        "text": [f"{count:,} ({share:.1%})" for count, share in zip(counts, shares, strict=True)],
+        "textposition": "inside",
+        "insidetextanchor": "middle",
+        "insidetextfont": {"color": "#101418"},
+        "hovertemplate": "%{y}: %{x:,} films<extra></extra>",
+    }
+    figure = draw([bars], "No finding against any finding", 190, {"title": "Films"}, {})
     table = counts.rename("films").rename_axis("group").reset_index().assign(share=shares.to_numpy())
     words = " and ".join(f"{name.lower()} {share:.1%}" for name, share in shares.items())
     return Chart("any-finding", figure, table, f"Two bars: {words} of the films")
@@ -65,24 +58,14 @@ def any_finding_chart(summary: Summary) -> Chart:
 def findings_chart(summary: Summary) -> Chart:
     """The 14 findings one by one: share of films, with count."""
     table = statistics.finding_counts(summary).sort_values("films")
-    figure = go.Figure(
-        go.Bar(
-            x=table["of_all"].to_numpy(),
-            y=[display_name(name) for name in table.index],
-            orientation="h",
-            marker_color=BLUE,
-            text=[f"{share:.1%}" for share in table["of_all"]],
-            textposition="outside",
-            cliponaxis=False,
-            customdata=table[["films", "of_any_finding"]].to_numpy(),
-            hovertemplate=(
-                "%{y}: %{customdata[0]:,} films, %{x:.2%} of all, "
-                "%{customdata[1]:.1%} of those with any finding<extra></extra>"
-            ),
-        )
-    )
-    laid_out(figure, "The 14 findings: share of all films", 480, "Share of films")
-    figure.update_xaxes(tickformat=".0%")
+    bars = _bars(table["of_all"].to_numpy(), [display_name(name) for name in table.index]) | {
+        "text": [f"{share:.1%}" for share in table["of_all"]],
+        "customdata": table[["films", "of_any_finding"]].to_numpy(),
+        "hovertemplate": "%{y}: %{customdata[0]:,} films, %{x:.2%} of all, "
+        "%{customdata[1]:.1%} of those with any finding<extra></extra>",
+    }
+    axis = {"title": "Share of films", "tickformat": PERCENT}
+    figure = draw([bars], "The 14 findings: share of all films", 480, axis, {})
     rare = table.index[0]
     alt = f"Bars of the share of films with each finding, from {display_name(rare)} {table.loc[rare, 'of_all']:.1%} up"
     return Chart("findings", figure, table[::-1].rename_axis("finding").reset_index(), alt)
@@ -91,20 +74,19 @@ def findings_chart(summary: Summary) -> Chart:
 def number_chart(summary: Summary) -> Chart:
     """How many findings a film has."""
     films = statistics.findings_per_film(summary)
-    figure = go.Figure(
-        go.Bar(
-            x=films.index.to_numpy(),
-            y=films.to_numpy(),
-            marker_color=[GREY, *[BLUE] * (len(films) - 1)],
-            text=[f"{count:,}" for count in films],
-            textposition="outside",
-            cliponaxis=False,
-            customdata=(films / summary.films).to_numpy(),
-            hovertemplate="%{x} findings: %{y:,} films, %{customdata:.2%} of all<extra></extra>",
-        )
-    )
-    laid_out(figure, "How many findings a film has", 290, "Findings on the film", "Films")
-    figure.update_xaxes(dtick=1)
+    bars = {
+        "type": "bar",
+        "x": films.index.to_numpy(),
+        "y": films.to_numpy(),
+        "marker": {"color": [GREY, *[BLUE] * (len(films) - 1)]},
+        "text": [f"{count:,}" for count in films],
+        "textposition": "outside",
+        "cliponaxis": False,
+        "customdata": films / summary.films,
+        "hovertemplate": "%{x} findings: %{y:,} films, %{customdata:.2%} of all<extra></extra>",
+    }
+    axes = {"title": "Findings on the film", "dtick": 1}, {"title": "Films"}
+    figure = draw([bars], "How many findings a film has", 290, *axes)
     several = films.iloc[2:].sum() / summary.films
     table = films.rename("films").rename_axis("findings").reset_index()
     return Chart("findings-per-film", figure, table, f"Bars of films by number of findings; {several:.1%} have several")
@@ -113,50 +95,43 @@ def number_chart(summary: Summary) -> Chart:
 def upset_chart(summary: Summary) -> Chart:
     """The most frequent combinations of findings as an UpSet plot (Lex et al. 2014, doi:10.1109/TVCG.2014.2346248)."""
     table = statistics.combinations(summary, TOP)
-    members = [name for name in FINDINGS if any(name in found for found in table["findings"])]
-    members.sort(key=lambda name: sum(name in found for found in table["findings"]))
-    rows = {name: y for y, name in enumerate(members)}
+    counts = {name: sum(name in found for found in table["findings"]) for name in FINDINGS}
+    members = sorted((name for name in FINDINGS if counts[name]), key=counts.__getitem__)
+    height = {name: y for y, name in enumerate(members)}
     words = [" + ".join(map(display_name, found)) for found in table["findings"]]
-    grid = np.array([(x, y) for x in range(len(table)) for y in range(len(members))]).reshape(-1, 2)
-    dots = [(x, rows[name]) for x, found in enumerate(table["findings"]) for name in found]
+    grid = [(x, y) for x in range(len(table)) for y in range(len(members))]
+    dots = [(x, height[name]) for x, found in enumerate(table["findings"]) for name in found]
     links: list[tuple[int | None, int | None]] = []
     for x, found in enumerate(table["findings"]):
-        heights = [rows[name] for name in found]
+        heights = [height[name] for name in found]
         links += [(x, min(heights)), (x, max(heights)), (None, None)]
-    figure = go.Figure(
+    bars = {
+        "type": "bar",
+        "x": list(range(len(table))),
+        "y": table["films"].to_numpy(),
+        "marker": {"color": BLUE},
+        "text": [f"{count:,}" for count in table["films"]],
+        "textposition": "outside",
+        "textangle": 0,
+        "cliponaxis": False,
+        "customdata": list(zip(words, table["share"], strict=True)),
+        "hovertemplate": "%{customdata[0]}<br>%{y:,} films, %{customdata[1]:.2%} of all<extra></extra>",
+    }
+    figure = draw(
         [
-            go.Bar(
-                x=list(range(len(table))),
-                y=table["films"].to_numpy(),
-                marker_color=BLUE,
-                text=[f"{count:,}" for count in table["films"]],
-                textposition="outside",
-                textangle=0,
-                cliponaxis=False,
-                customdata=list(zip(words, table["share"], strict=True)),
-                hovertemplate="%{customdata[0]}<br>%{y:,} films, %{customdata[1]:.2%} of all<extra></extra>",
-            ),
-            _marks([x for x, _ in grid], [y for _, y in grid], GREY, opacity=0.25),
-            go.Scatter(
-                x=[x for x, _ in links],
-                y=[y for _, y in links],
-                yaxis="y2",
-                mode="lines",
-                line_color=BLUE,
-                hoverinfo="skip",
-            ),
-            _marks([x for x, _ in dots], [y for _, y in dots], BLUE),
-        ]
-    )
-    laid_out(figure, f"The {len(table)} most frequent combinations of findings", 520, None, "Films")
-    figure.update_layout(
-        showlegend=False,
-        xaxis={"visible": False, "anchor": "y2"},
-        yaxis={"domain": [0.52, 1.0]},
+            bars,
+            _below(grid, mode="markers", marker={"size": 9, "color": GREY, "opacity": 0.25}),
+            _below(links, mode="lines", line={"color": BLUE}),
+            _below(dots, mode="markers", marker={"size": 9, "color": BLUE}),
+        ],
+        f"The {len(table)} most frequent combinations of findings",
+        520,
+        {"visible": False, "anchor": "y2"},
+        {"title": "Films", "domain": [0.52, 1.0]},
         yaxis2={
             "domain": [0.0, 0.48],
-            "tickvals": list(rows.values()),
-            "ticktext": [display_name(name) for name in rows],
+            "tickvals": list(height.values()),
+            "ticktext": [display_name(name) for name in height],
             "showgrid": False,
             "zeroline": False,
             "automargin": True,
@@ -166,14 +141,14 @@ def upset_chart(summary: Summary) -> Chart:
     return Chart("combinations", figure, table.assign(findings=words), alt)
 
 
-def _marks(x: list[int], y: list[int], colour: str, opacity: float = 1) -> go.Scatter:
-    marker = {"size": 9, "color": colour, "opacity": opacity}
-    return go.Scatter(x=x, y=y, yaxis="y2", mode="markers", marker=marker, hoverinfo="skip")
+def _below(points: list[Any], **style: Any) -> dict[str, Any]:
+    x, y = zip(*points, strict=True) if points else ((), ())
+    return {"type": "scatter", "x": list(x), "y": list(y), "yaxis": "y2", "hoverinfo": "skip", **style}
 
 
 def matrix_chart(summary: Summary, measure: str) -> Chart:
-    """How two categories go together, by one of `MEASURES`."""
-    values, both = _matrix(summary, measure), statistics.co_occurrence(summary)
+    """How two categories go together, by one of `MATRICES`."""
+    values, both = MATRICES[measure](summary), statistics.co_occurrence(summary)
     off = values.to_numpy(float, copy=True)
     np.fill_diagonal(off, np.nan)
     names = [display_name(name) for name in CATEGORIES]
@@ -183,41 +158,29 @@ def matrix_chart(summary: Summary, measure: str) -> Chart:
             "Share of the row's films that also have the column's category",
             (0, None),
             "Blues",
-            ".0%",
+            PERCENT,
         ),
         "Lift": ("Lift: how many times as often together as by chance", (0, 2), "RdBu_r", ".1f"),
     }[measure]
-    figure = go.Figure(
-        go.Heatmap(
-            z=off,
-            x=names,
-            y=names,
-            zmin=limits[0],
-            zmax=limits[1],
-            colorscale=scale,
-            texttemplate=f"%{{z:{form}}}",
-            textfont={"size": 10},
-            customdata=both.to_numpy(),
-            colorbar={"thickness": 12, "tickformat": form},
-            hoverongaps=False,
-            hovertemplate=f"%{{y}} and %{{x}}: %{{z:{form}}}, %{{customdata:,}} films with both<extra></extra>",
-        )
-    )
-    laid_out(figure, title, 560)
-    figure.update_yaxes(autorange="reversed")
-    figure.update_xaxes(tickangle=-40)
+    heat = {
+        "type": "heatmap",
+        "z": off,
+        "x": names,
+        "y": names,
+        "zmin": limits[0],
+        "zmax": limits[1],
+        "colorscale": scale,
+        "texttemplate": f"%{{z:{form}}}",
+        "textfont": {"size": 10},
+        "customdata": both.to_numpy(),
+        "colorbar": {"thickness": 12, "tickformat": form},
+        "hoverongaps": False,
+        "hovertemplate": f"%{{y}} and %{{x}}: %{{z:{form}}}, %{{customdata:,}} films with both<extra></extra>",
+    }
+    figure = draw([heat], title, 560, {"tickangle": -40}, {"autorange": "reversed"})
     table = values.rename_axis("category").reset_index()
-    return Chart(
-        f"{measure.lower().replace(' ', '-')}", figure, table, f"{title}, a 15 by 15 heatmap. {strongest(summary)}"
-    )
-
-
-def _matrix(summary: Summary, measure: str):  # type: ignore[no-untyped-def]
-    return {
-        "Correlation": statistics.correlation,
-        "Conditional probability": statistics.conditional,
-        "Lift": statistics.lift,
-    }[measure](summary)
+    name = measure.lower().replace(" ", "-")
+    return Chart(name, figure, table, f"{title}, a 15 by 15 heatmap. {strongest(summary)}")
 
 
 def _symmetric(values: np.ndarray) -> tuple[float, float]:
@@ -236,3 +199,15 @@ def strongest(summary: Summary, top: int = 3) -> str:
         return "No two findings can be correlated here."
     said = ", ".join(f"{display_name(a)} and {display_name(b).lower()} {value:.2f}" for value, a, b in pairs)
     return f"Findings that correlate most: {said}."
+
+
+def _bars(values: np.ndarray, names: list[str]) -> dict[str, Any]:
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "x": values,
+        "y": names,
+        "marker": {"color": BLUE},
+        "textposition": "outside",
+        "cliponaxis": False,
+    }
