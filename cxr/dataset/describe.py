@@ -71,7 +71,8 @@ def in_words(found: Description) -> str:
     """The description as lines of text."""
     return "\n".join(
         [
-            f"{found.name}: {found.films:,} films of {found.patients:,} patients, {found.any_finding:.1%} with any finding",
+            f"{found.name}: {found.films:,} films of {found.patients:,} patients, "
+            f"{found.any_finding:.1%} with any finding",
             *(f"{count:>8,}  {name}" for name, count in sorted(found.categories.items(), key=lambda item: -item[1])),
             f"{found.films_in_shards:,} of the films lie in {found.shards:,} shards",
             *found.notes,

@@ -1,5 +1,6 @@
 """A running app and a real browser."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kaggle_folder import write_folder
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cxr.settings import ROOT
@@ -28,13 +30,15 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of an app that runs for these tests, in an empty home folder."""
+    """Address of an app that runs for these tests, with a data set that was made on the spot."""
     port = free_port()
-    log = tmp_path_factory.mktemp("app") / "log.txt"
+    place = tmp_path_factory.mktemp("app")
+    log = place / "log.txt"
+    data = {"CXR_DATA": str(write_folder(place / "set")), "CXR_CACHE_DIR": str(place / "cache")}
     with log.open("w") as output:
         app = subprocess.Popen(
             [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)],
-            cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
+            cwd=ROOT, env=os.environ | data, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
         base = f"http://127.0.0.1:{port}"

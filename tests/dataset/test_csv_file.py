@@ -189,13 +189,25 @@ def test_rows_that_are_all_of_another_width_are_not_said_to_be_none() -> None:
     ]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Arrow's error is said to be about UTF-8; only where it spans Arrow's blocks of 1 MB"
-)
-def test_a_quotation_mark_that_is_not_closed_is_not_said_to_be_about_utf_8() -> None:
+@pytest.fixture
+def open_quote() -> bytes:
+    """A quotation mark at the start of line 101 is not closed; what it swallows is more than a block of Arrow's."""
     lines = many_films(60_000).splitlines()
     lines[100] = b'"' + lines[100]
-    assert "UTF-8" not in str(refusal(b"\n".join(lines)))
+    return b"\n".join(lines)
+
+
+def test_a_quotation_mark_that_is_not_closed_is_refused(open_quote: bytes) -> None:
+    assert len(sentences(open_quote)) == 1
+    first, second, third = label_lines(3)
+    assert sentences(csv(HEADER, first, f'"{second}', third)) == [
+        "Not all rows have 16 cells (row 3). Give them as many cells as the header has."
+    ]
+
+
+@pytest.mark.xfail(strict=True, reason="Arrow's error, that a row spans its blocks of 1 MB, is said to be about UTF-8")
+def test_a_quotation_mark_that_is_not_closed_is_not_said_to_be_about_utf_8(open_quote: bytes) -> None:
+    assert "UTF-8" not in sentences(open_quote)[0]
 
 
 @pytest.mark.xfail(strict=True, reason="a record counts as one line however many it spans")

@@ -52,7 +52,7 @@ def test_what_a_folder_lacks_is_nih_s_and_the_notes_say_so(folder: Path) -> None
 
 def test_an_upload_has_nih_s_boxes_of_its_films() -> None:
     drawn = release().boxes
-    ids = drawn["image_id"].unique()[:5].tolist()
+    ids = drawn["image_id"].unique()[100:105].tolist()
     table = load_upload(csv(HEADER, *map(label_line, ids)), "mine.csv")
     boxes = int(drawn["image_id"].isin(ids).sum())
     assert (table.name, len(table.boxes), boxes >= 5) == ("mine.csv", boxes, True)
