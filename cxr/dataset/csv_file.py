@@ -1,8 +1,8 @@
 """A CSV file that somebody made, read so that everything that is wrong with it can be told at once, row by row."""
 
 import csv
-import gzip
 import io
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +14,8 @@ import pyarrow.csv
 
 MOST_ROWS: Final = 2_000_000
 """Nearly twenty times the release; a table beyond that is not one of films."""
+MOST_BYTES: Final = 500_000_000
+"""Of an unpacked file."""
 SHOWN_ROWS: Final = 5
 
 
@@ -32,7 +34,7 @@ class Problem:
     rows: Sequence[int] = ()
 
     def __str__(self) -> str:
-        """As in "“Mass” holds “2”, which is neither 0 nor 1 (rows 3, 9 and 14). Put 0 or 1.\""""
+        """As in "“Mass” holds “2”, neither 0 nor 1 (rows 3, 9, 14). Put 0 or 1.\""""
         where = ""
         if len(self.rows):
             shown = [f"{row:,}" for row in self.rows[:SHOWN_ROWS]]
@@ -62,70 +64,115 @@ class Cells:
 
     Attributes:
         frame: a column of strings for each column of the file, indexed by line number.
-        problems: rows that had too few or too many cells; they are left out of `frame`.
+        problems: empty rows, and rows that had too few or too many cells; they are left out of `frame`.
     """
 
     frame: pd.DataFrame
     problems: tuple[Problem, ...]
 
 
-def read_cells(data: bytes, name: str, columns: int | None = None) -> Cells:
+def read_cells(data: bytes, name: str) -> Cells:
     """Read a comma-separated file in UTF-8, with or without a byte order mark, packed by gzip or not.
 
     Args:
         data: the file.
         name: of the file; what ends in ".gz" is unpacked.
-        columns: how many columns to keep, from the left; None keeps all.
 
     Raises:
         InvalidTable: it is empty, not text in UTF-8, not separated by commas, or has more than `MOST_ROWS` rows.
     """
-    if name.endswith(".gz"):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError) as error:
-            raise InvalidTable(
-                name, [Problem("It is not a gzip file", "Unpack it yourself or copy it anew.")]
-            ) from error
+
+    def refused(what: str, remedy: str) -> InvalidTable:
+        return InvalidTable(name, [Problem(what, remedy)])
+
+    if name.lower().endswith(".gz"):
+        data = _unpacked(data, name)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise InvalidTable(name, [Problem("It is text in UTF-16", "Save it as “CSV UTF-8”.")])
+        raise refused("It is text in UTF-16", "Save it as “CSV UTF-8”.")
+    if b"\0" in data:
+        raise refused("It holds bytes that are not text", "Copy it anew, or save it as “CSV UTF-8”.")
     data = data.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n")
+    if b"\n" not in data:
+        data = data.replace(b"\r", b"\n")
     if not data.strip():
-        raise InvalidTable(name, [Problem("It is empty", "Choose the file that holds the table.")])
-    lines = data.count(b"\n")
-    if lines > MOST_ROWS:
-        what = f"It has {lines:,} rows, and at most {MOST_ROWS:,} are read"
-        raise InvalidTable(name, [Problem(what, "Choose a table with a row for each film.")])
+        raise refused("It is empty", "Choose the file that holds the table.")
+    body = data.lstrip(b"\r\n")
+    above = data[: len(data) - len(body)].count(b"\n")
+    rows = body.count(b"\n")
+    if rows > MOST_ROWS:
+        what = f"It has {rows:,} rows, and at most {MOST_ROWS:,} are read"
+        raise refused(what, "Choose a table with a row for each film.")
     try:
-        data.decode()
-        header = next(csv.reader(io.StringIO(data.partition(b"\n")[0].decode())))
-        frame, bad = _parse(data, len(header))
-    except (UnicodeDecodeError, StopIteration, csv.Error, pa.ArrowInvalid) as error:
-        raise InvalidTable(name, [Problem("It is not a text table in UTF-8", "Save it as “CSV UTF-8”.")]) from error
-    if len(header) == 1 and ";" in header[0]:
-        raise InvalidTable(name, [Problem("Its columns are separated by semicolons", "Separate them by commas.")])
-    frame.columns = pd.Index(header)
-    problems = (Problem(f"Not all rows have {len(header)} cells", "Give them as many cells as the header has.", bad),)
-    return Cells(frame if columns is None else frame.iloc[:, :columns], problems if bad else ())
+        header = next(csv.reader(io.StringIO(body.partition(b"\n")[0].decode())))
+        for mark, word in ((";", "semicolons"), ("\t", "tabs")):
+            if len(header) == 1 and mark in header[0]:
+                raise refused(f"Its columns are separated by {word}", "Separate them by commas.")
+        cells = _parse(body, header)
+    except UnicodeDecodeError as error:
+        raise refused("It is not text in UTF-8", "Save it as “CSV UTF-8”.") from error
+    except (csv.Error, pa.ArrowInvalid) as error:
+        what = "It can't be told apart into rows and cells, as when a quotation mark is not closed"
+        raise refused(what, "Save it anew as “CSV UTF-8”.") from error
+    if above:
+        cells.frame.index += above
+        cells = Cells(
+            cells.frame, tuple(Problem(p.what, p.remedy, [r + above for r in p.rows]) for p in cells.problems)
+        )
+    return cells
 
 
-def _parse(data: bytes, width: int) -> tuple[pd.DataFrame, list[int]]:
-    """All cells below the header, indexed by line number, and the numbers of the lines of another width."""
+def _unpacked(data: bytes, name: str) -> bytes:
+    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        content = unpacker.decompress(data, MOST_BYTES)
+    except zlib.error as error:
+        raise InvalidTable(
+            name, [Problem("It is not a sound gzip file", "Unpack it yourself or copy it anew.")]
+        ) from error
+    if unpacker.unconsumed_tail:
+        what = f"It holds more than {MOST_BYTES:,} bytes when unpacked"
+        raise InvalidTable(name, [Problem(what, "Choose a table with a row for each film.")])
+    if not unpacker.eof:
+        raise InvalidTable(name, [Problem("It is not a sound gzip file", "Unpack it yourself or copy it anew.")])
+    return content
+
+
+def _parse(data: bytes, header: list[str]) -> Cells:
+    """All cells below the header, indexed by line number, without rows that are empty or of another width."""
     bad: list[int] = []
 
     def skip(row: pa.csv.InvalidRow) -> str:
-        bad.append(row.number)
+        bad.append(row.number - 2)
         return "skip"
 
+    text = data.decode()
     if b"\n" not in data:
-        return pd.DataFrame({str(k): pd.Series(dtype=str) for k in range(width)}), bad
-    names = [str(k) for k in range(width)]
+        return Cells(pd.DataFrame(columns=header, dtype=str), ())
+    names = [str(k) for k in range(len(header))]
     table = pa.csv.read_csv(
         io.BytesIO(data),
         # One thread: with more of them Arrow does not know the numbers of the rows that it skips.
         pa.csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1),
-        pa.csv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=skip),
+        pa.csv.ParseOptions(ignore_empty_lines=False, newlines_in_values=b'"' in data, invalid_row_handler=skip),
         pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
     )
-    lines = np.setdiff1d(np.arange(2, table.num_rows + len(bad) + 2), bad)
-    return table.to_pandas(split_blocks=True).set_axis(lines, axis=0), bad
+    lines = _lines(text, table.num_rows + len(bad))
+    frame = table.to_pandas(split_blocks=True).set_axis(header, axis=1).set_axis(np.delete(lines, bad), axis=0)
+    empty = np.logical_and.reduce([(frame.iloc[:, k] == "").to_numpy(bool) for k in range(len(header))])
+    found = []
+    if bad:
+        what = f"Not all rows have {len(header)} cells"
+        found.append(Problem(what, "Give them as many cells as the header has.", [int(lines[k]) for k in bad]))
+    if empty.any():
+        found.append(Problem("There are empty rows", "Remove them.", frame.index[empty].tolist()))
+        frame = frame[~empty]
+    return Cells(frame, tuple(found))
+
+
+def _lines(text: str, rows: int) -> np.ndarray:
+    """The line on which each row below the header begins; a cell in quotation marks may go over several."""
+    if '"' not in text:
+        return np.arange(2, rows + 2)
+    reader = csv.reader(io.StringIO(text))
+    starts = [1, *(reader.line_num + 1 for _ in reader)]
+    return np.array(starts[1 : rows + 1])

@@ -5,9 +5,10 @@ and time. A shard that is damaged keeps the films before the damage; what is wro
 """
 
 import hashlib
-import mmap
 import os
-import tempfile
+import uuid
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import pandas as pd
 
-from cxr.dataset.shards import Record, parse_labels, parse_record
+from cxr.dataset.shards import Record, parse_labels, parse_record, skim
 from cxr.dataset.table import FilmTable
 from cxr.dataset.tfrecord import (
     FRAME_FOOTER,
@@ -28,6 +30,7 @@ from cxr.dataset.tfrecord import (
 )
 from cxr.findings import CATEGORIES
 
+PAGE: Final = 4096
 VERSION: Final = 1
 """Part of the name of an index file; counts up when what it holds changes."""
 
@@ -56,11 +59,13 @@ class FilmStore:
     """The films of a table that lie in shards.
 
     Attributes:
+        image_ids: str (n,), of the rows of the table.
         shards: all of them.
         shard, offset: int16 and int64 (n,), for each row of the table the shard's number (-1: in none) and the offset.
         faults: what is wrong, a sentence each.
     """
 
+    image_ids: pd.Index
     shards: tuple[Path, ...]
     shard: np.ndarray
     offset: np.ndarray
@@ -80,7 +85,11 @@ class FilmStore:
         """
         if self.shard[row] < 0:
             raise KeyError(row)
-        return read_at(self.shards[self.shard[row]], int(self.offset[row]))
+        shard, offset = self.shards[self.shard[row]], int(self.offset[row])
+        record = read_at(shard, offset)
+        if record.image_id != self.image_ids[row]:
+            raise UnreadableShard(f"{shard.name}, offset {offset:,}: another film lies there; the shard has changed.")
+        return record
 
 
 def read_at(shard: Path, offset: int) -> Record:
@@ -96,9 +105,13 @@ def read_at(shard: Path, offset: int) -> Record:
             if payload is None:
                 raise DamagedFrame("the file ends before the record.")
             return parse_record(payload)
-    except (ValueError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
+    except (DamagedFrame, ValueError, OverflowError, OSError) as error:
+        reason = _reason(error) if isinstance(error, OSError) else "there is no such offset." if offset < 0 else error
         raise UnreadableShard(f"{shard.name}, offset {offset:,}: {reason}") from error
+
+
+def _reason(error: OSError) -> str:
+    return f"{error.strerror}."
 
 
 def index_shards(
@@ -128,9 +141,15 @@ def unindexed(shards: Sequence[Path], cache: Path) -> list[Path]:
 
 def fingerprint(shards: Sequence[Path]) -> str:
     """Changes when a shard does: its path, its size, or the time of its last change."""
-    facts = ((str(shard.resolve()), shard.stat()) for shard in shards)
-    text = ";".join(f"{path},{stat.st_size},{stat.st_mtime_ns}" for path, stat in facts)
-    return hashlib.sha256(f"{VERSION};{text}".encode()).hexdigest()[:24]
+    return hashlib.sha256(f"{VERSION};{';'.join(map(_facts, shards))}".encode()).hexdigest()[:24]
+
+
+def _facts(shard: Path) -> str:
+    try:
+        stat = shard.stat()
+    except OSError:
+        return f"{shard.absolute()},gone"
+    return f"{shard.resolve()},{stat.st_size},{stat.st_mtime_ns}"
 
 
 def _kept_at(shard: Path, cache: Path) -> Path:
@@ -138,22 +157,33 @@ def _kept_at(shard: Path, cache: Path) -> Path:
 
 
 def _kept(shard: Path, cache: Path) -> ShardIndex:
+    """The index of a shard from the cache, or made and kept. What a system could not read today is not kept."""
     kept = _kept_at(shard, cache)
-    if not kept.is_file():
-        found = scan(shard)
-        with tempfile.NamedTemporaryFile(dir=cache, suffix=".draft", delete=False) as draft:
+    try:
+        with np.load(kept, allow_pickle=False) as stored:
+            return ShardIndex(
+                shard, stored["image_ids"], stored["offsets"], stored["labels"], tuple(map(str, stored["faults"]))
+            )
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        # There is none yet, or it is damaged, which NumPy and zipfile say in all these ways.
+        try:
+            found = _scan(shard)
+        except OSError as error:
+            return _unread(shard, error)
+    draft = kept.with_name(f"{kept.stem}-{uuid.uuid4().hex}.draft")
+    try:
+        with draft.open("wb") as file:
             np.savez_compressed(
-                draft,
+                file,
                 image_ids=found.image_ids,
                 offsets=found.offsets,
                 labels=found.labels,
                 faults=np.array(found.faults, str),
             )
-        Path(draft.name).replace(kept)
-    with np.load(kept, allow_pickle=False) as stored:
-        return ShardIndex(
-            shard, stored["image_ids"], stored["offsets"], stored["labels"], tuple(map(str, stored["faults"]))
-        )
+        draft.replace(kept)
+    finally:
+        draft.unlink(missing_ok=True)
+    return found
 
 
 def scan(shard: Path) -> ShardIndex:
@@ -161,38 +191,58 @@ def scan(shard: Path) -> ShardIndex:
 
     A record that is not a labelled film is left out; after a frame that is not sound nothing more can be found.
     """
+    try:
+        return _scan(shard)
+    except OSError as error:
+        return _unread(shard, error)
+
+
+def _unread(shard: Path, error: OSError) -> ShardIndex:
+    return _index(shard, [], [], [], [f"{shard.name}: {_reason(error)}"])
+
+
+def _scan(shard: Path) -> ShardIndex:
     image_ids: list[str] = []
     offsets: list[int] = []
     labels: list[np.ndarray] = []
     left_out: list[str] = []
     faults: list[str] = []
-    try:
-        with shard.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            # Without this the system would read ahead, and with it the films.
-            mapped.madvise(mmap.MADV_RANDOM)
-            offset = 0
-            while offset < len(mapped):
-                try:
-                    end = _frame_end(mapped, offset)
-                except DamagedFrame as error:
-                    faults.append(
-                        f"{shard.name}, offset {offset:,}: {error} Films before it that can be used: {len(offsets):,}."
-                    )
-                    break
-                try:
-                    image_id, values = _labels(mapped, offset + FRAME_HEADER, end - FRAME_FOOTER)
-                except ValueError as error:
-                    left_out.append(f"{shard.name}, offset {offset:,}: {error}")
-                else:
-                    image_ids.append(image_id)
-                    labels.append(values)
-                    offsets.append(offset)
-                offset = end
-    except (ValueError, OSError) as error:
-        # What mmap says of an empty file, or the system of one that it can't read.
-        faults.append(f"{shard.name}: {error.strerror if isinstance(error, OSError) else 'the file is empty'}.")
+    # A small buffer, and no reading ahead: what lies between the labels of two records is a film.
+    with shard.open("rb", buffering=PAGE) as file:
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        size, offset = os.fstat(file.fileno()).st_size, 0
+        if not size:
+            faults.append(f"{shard.name}: the file is empty.")
+        while offset < size:
+            try:
+                file.seek(offset)
+                length = payload_length(file.read(FRAME_HEADER))
+                end = offset + FRAME_HEADER + length + FRAME_FOOTER
+                if end > size:
+                    raise DamagedFrame("the file ends within the record.")
+            except DamagedFrame as error:
+                faults.append(
+                    f"{shard.name}, offset {offset:,}: {error} Films before it that can be used: {len(offsets):,}."
+                )
+                break
+            try:
+                image_id, values = parse_labels(skim(file, length))
+            except ValueError as error:
+                left_out.append(f"{shard.name}, offset {offset:,}: {error}")
+            else:
+                image_ids.append(image_id)
+                labels.append(values)
+                offsets.append(offset)
+            offset = end
     if left_out:
         faults.insert(0, f"{left_out[0]} Records of this shard that are left out: {len(left_out):,}.")
+    return _index(shard, image_ids, offsets, labels, faults)
+
+
+def _index(
+    shard: Path, image_ids: list[str], offsets: list[int], labels: list[np.ndarray], faults: list[str]
+) -> ShardIndex:
     return ShardIndex(
         shard,
         np.array(image_ids, dtype=str),
@@ -200,18 +250,6 @@ def scan(shard: Path) -> ShardIndex:
         np.array(labels, np.uint8).reshape(-1, len(CATEGORIES)),
         tuple(faults),
     )
-
-
-def _frame_end(shard: mmap.mmap, offset: int) -> int:
-    end = offset + FRAME_HEADER + payload_length(shard[offset : offset + FRAME_HEADER]) + FRAME_FOOTER
-    if end > len(shard):
-        raise DamagedFrame("the file ends within the record.")
-    return end
-
-
-def _labels(shard: mmap.mmap, start: int, end: int) -> tuple[str, np.ndarray]:
-    with memoryview(shard) as whole, whole[start:end] as payload:
-        return parse_labels(payload)
 
 
 def film_store(indexes: Sequence[ShardIndex], table: FilmTable) -> FilmStore:
@@ -231,13 +269,14 @@ def film_store(indexes: Sequence[ShardIndex], table: FilmTable) -> FilmStore:
         rows, offsets, labels = rows[known].astype(int)[::-1], index.offsets[known][::-1], index.labels[known][::-1]
         new = shard[rows] < 0
         shard[rows[new]], offset[rows[new]] = number, offsets[new]
-        again += len(rows) - len(np.unique(rows[new]))
-        differing += int((labels[new] != table.labels[rows[new]]).any(axis=1).sum())
+        shown = new & (offset[rows] == offsets)
+        again += int((~shown).sum())
+        differing += int((labels[shown] != table.labels[rows[shown]]).any(axis=1).sum())
     for count, what in (
-        (unknown, "films of the shards are not in the table; they are not shown"),
-        (again, "films lie in the shards more than once; the first of each is shown"),
-        (differing, "films have other labels in the shards than in the table; the table's are shown"),
+        (unknown, "Films of the shards that are not in the table, and are not shown"),
+        (again, "Films that lie in the shards once more; the first of each is shown"),
+        (differing, "Films with other labels in the shards than in the table, whose labels are shown"),
     ):
         if count:
-            faults.append(f"{count:,} {what}.")
-    return FilmStore(tuple(index.path for index in indexes), shard, offset, tuple(faults))
+            faults.append(f"{what}: {count:,}.")
+    return FilmStore(table.films.index, tuple(index.path for index in indexes), shard, offset, tuple(faults))

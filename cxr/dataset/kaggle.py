@@ -1,8 +1,8 @@
 """A data set in the layout of the Kaggle release: labels, NIH's metadata, boxes, each checked before it is used."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,15 @@ from cxr.dataset.table import UNKNOWN, FilmTable, films_frame, release
 from cxr.findings import CATEGORIES
 
 LABELS_FILE: Final = "preprocessed_data.csv"
-METADATA_FILES: Final = "Data_Entry_2017*.csv*"
+METADATA_FILES: Final = ("Data_Entry_2017*.csv", "Data_Entry_2017*.csv.gz")
 BOXES_FILE: Final = "BBox_List_2017.csv"
 LABEL_COLUMNS: Final = ("", *CATEGORIES)
+METADATA_COLUMNS: Final = tuple(dict.fromkeys(METADATA_NAMES.values()))
+NIH_COLUMNS: Final = {ours: nih for nih, ours in reversed(METADATA_NAMES.items())}
+BOX_NAMES: Final = {"Image Index": "image_id", "Finding Label": "finding", "Bbox [x": "x", "h]": "h"}
+"""NIH's header of the boxes reads "Bbox [x,y,w,h]", and ends in empty cells."""
+NUMBERS: Final = 1000
+"""An image id has three digits behind the patient."""
 BOX_COLUMNS: Final = ("image_id", "finding", "x", "y", "w", "h")
 
 
@@ -30,10 +36,10 @@ def load_folder(folder: Path) -> FilmTable:
     Raises:
         InvalidTable: with all problems of the first of the files that has any.
     """
-    labels, metadata = folder / LABELS_FILE, sorted(folder.glob(METADATA_FILES))
+    labels, boxes = folder / LABELS_FILE, folder / BOXES_FILE
+    metadata = sorted(path for pattern in METADATA_FILES for path in folder.glob(pattern) if path.is_file())
     if not labels.is_file():
         raise InvalidTable(str(folder), [Problem(f"There is no {LABELS_FILE} in it", "Choose the release's folder.")])
-    boxes = folder / BOXES_FILE
     return _assembled(
         str(folder),
         read_labels(labels.read_bytes(), labels.name),
@@ -71,19 +77,15 @@ def read_metadata_table(data: bytes, name: str) -> tuple[pd.DataFrame, tuple[str
     def known(cells: pd.DataFrame) -> pd.DataFrame:
         named = cells.rename(columns=METADATA_NAMES)
         # Each version has its own further columns, in its own order.
-        return named[[column for column in dict.fromkeys(METADATA_NAMES.values()) if column in named]]
+        return named[[column for column in METADATA_COLUMNS if column in named]]
 
-    table = _checked(data, name, tuple(dict.fromkeys(METADATA_NAMES.values())), METADATA_RULES, known)
+    table = _checked(data, name, METADATA_COLUMNS, METADATA_RULES, known, NIH_COLUMNS)
     age = years(table["age"])
     impossible = age > MOST_AGE
     notes: tuple[str, ...] = ()
     if impossible.any():
-        rows = Problem(
-            f"{impossible.sum():,} ages above {MOST_AGE} years in {name}",
-            "They count as unknown.",
-            age.index[impossible],
-        )
-        notes = (str(rows),)
+        what = f"Ages above {MOST_AGE} years in {name}: {impossible.sum():,}"
+        notes = (str(Problem(what, "They count as unknown.", age.index[impossible])),)
     numbers = table[["patient", "follow_up"]].astype(np.int64)
     return numbers.assign(age=age.where(~impossible), sex=table["sex"], view=table["view"]).set_index(
         pd.Index(table["image_id"])
@@ -96,14 +98,11 @@ def read_boxes(data: bytes, name: str) -> pd.DataFrame:
     Raises:
         InvalidTable: with all its problems.
     """
-    # NIH's header reads "Bbox [x,y,w,h]", and its rows end in empty cells.
-    table = _checked(
-        data,
-        name,
-        BOX_COLUMNS,
-        BOX_RULES,
-        lambda cells: cells.iloc[:, :6].set_axis(list(BOX_COLUMNS)[: cells.shape[1]], axis=1),
-    )
+
+    def known(cells: pd.DataFrame) -> pd.DataFrame:
+        return cells.rename(columns=BOX_NAMES).drop(columns="", errors="ignore")
+
+    table = _checked(data, name, BOX_COLUMNS, BOX_RULES, known)
     return (
         table.assign(finding=table["finding"].map(BOX_FINDINGS))
         .astype(dict.fromkeys("xywh", float))
@@ -117,11 +116,14 @@ def _checked(
     columns: tuple[str, ...],
     rules: tuple[Rule, ...],
     named: Callable[[pd.DataFrame], pd.DataFrame] = lambda cells: cells,
+    called: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """The cells of a file that follows its rules, as text."""
     cells = read_cells(data, name)
     frame = named(cells.frame)
-    found = [*cells.problems, *problems(frame, columns, rules)]
+    found = [*cells.problems, *problems(frame, columns, rules, called)]
+    if not len(frame) and not cells.problems:
+        found.append(Problem("It has no rows below the header", "Choose the file that holds the table."))
     if found:
         raise InvalidTable(name, found)
     return frame
@@ -134,32 +136,47 @@ def _assembled(
     boxes: pd.DataFrame | None,
 ) -> FilmTable:
     own, notes = metadata or (release().films, ())
-    known = own.reindex(labels.index)
-    missing = int(known["patient"].isna().sum())
+    patient, number = _numbers(labels.index)
+    at = pd.Index(_key(own.index)).get_indexer(patient * NUMBERS + number)
+    known = at >= 0
     if metadata is None:
-        notes = (
-            "Age, sex and view are those that NIH gives for the same image ids "
-            f"({len(labels) - missing:,} of {len(labels):,}).",
+        what = (
+            f"Age, sex and view are those that NIH gives for the same image ids ({known.sum():,} of {len(labels):,})."
         )
-    elif missing:
+        notes = (*notes, what)
+    elif not known.all():
         notes = (
             *notes,
-            f"{missing:,} of {len(labels):,} films are not in the metadata; their age, sex and view are unknown.",
+            f"Films without metadata, of unknown age, sex and view: {(~known).sum():,} of {len(labels):,}.",
         )
-    from_id = labels.index.str.extract(r"^(\d{8})_(\d{3})").astype(np.int64)
-    from_id.index = labels.index
+
+    def taken(column: str, default: Any) -> np.ndarray:
+        return np.where(known, own[column].to_numpy()[at], default)
+
     films = films_frame(
         labels.index,
-        known["patient"].fillna(from_id[0]).to_numpy(),
-        known["follow_up"].fillna(from_id[1]).to_numpy(),
-        known["age"].to_numpy(),
-        known["sex"].astype(object).fillna(UNKNOWN).to_numpy(),
-        known["view"].astype(object).fillna(UNKNOWN).to_numpy(),
+        patient,
+        taken("follow_up", number),
+        taken("age", np.nan),
+        taken("sex", UNKNOWN),
+        taken("view", UNKNOWN),
     )
     drawn = release().boxes if boxes is None else boxes
-    inside = drawn["image_id"].isin(labels.index)
+    inside = np.isin(_key(drawn["image_id"]), patient * NUMBERS + number)
     if boxes is None:
         notes = (*notes, f"Boxes are those that NIH gives for the same image ids ({inside.sum():,}).")
     elif not inside.all():
-        notes = (*notes, f"{(~inside).sum():,} boxes are on films that are not in the table.")
+        notes = (*notes, f"Boxes on films that are not in the table, left out: {(~inside).sum():,}.")
     return FilmTable(name, films, labels.to_numpy(), drawn[inside].reset_index(drop=True), notes)
+
+
+def _key(image_ids: Iterable[str]) -> np.ndarray:
+    """A number for each image id, int64 (n,): far faster to look up than its text."""
+    patient, number = _numbers(image_ids)
+    return patient * NUMBERS + number
+
+
+def _numbers(image_ids: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Patient and number, int64 (n,), of image ids such as 00000001_000.png."""
+    letters = np.array(list(image_ids), "S16").view(np.uint8).reshape(-1, 16).astype(np.int64) - ord("0")
+    return letters[:, :8] @ 10 ** np.arange(7, -1, -1), letters[:, 9:12] @ 10 ** np.arange(2, -1, -1)

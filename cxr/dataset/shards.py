@@ -4,16 +4,24 @@ A shard is a TFRecord file; each record is a serialized `tf.train.Example`, a pr
 frozen (tensorflow/core/example/feature.proto).
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Final
 
 import numpy as np
 
 from cxr.dataset.tfrecord import UnreadableShard, read_payloads
 from cxr.findings import CATEGORIES
 
-Message = bytes | memoryview
+SMALL: Final = 4096
+"""No name and no label of a record takes more bytes; what does is its film."""
+LONGEST_VARINT: Final = 10
+EMPTY_BYTES: Final = b"\x04\x0a\x02\x0a\x00"
+"""Length and content of a Feature that holds one empty value of bytes."""
+NO_EXAMPLE: Final = "this is not a tf.train.Example."
+TOO_LONG: Final = "a field is longer than its record."
 
 
 @dataclass(frozen=True)
@@ -53,11 +61,13 @@ def parse_record(payload: bytes) -> Record:
     """
     features = _features(payload)
     image_id, labels = _labelled(features)
-    return Record(image_id, bytes(features["image"]), labels)
+    image = features["image"]
+    assert isinstance(image, bytes)  # noqa: S101
+    return Record(image_id, image, labels)
 
 
-def parse_labels(payload: memoryview) -> tuple[str, np.ndarray]:
-    """Image id and labels, uint8 (15,), from a serialized Example without touching the bytes of its film.
+def parse_labels(payload: bytes) -> tuple[str, np.ndarray]:
+    """Image id and labels, uint8 (15,), from a serialized Example.
 
     Raises:
         ValueError: as for `parse_record`.
@@ -65,7 +75,72 @@ def parse_labels(payload: memoryview) -> tuple[str, np.ndarray]:
     return _labelled(_features(payload))
 
 
-def _labelled(features: dict[str, Message | int]) -> tuple[str, np.ndarray]:
+def skim(file: BinaryIO, length: int) -> bytes:
+    """A record without its film: of what is larger than `SMALL` only the place is kept, and its bytes are not read.
+
+    Args:
+        file: stands at the beginning of the record.
+        length: of the record, bytes.
+
+    Returns:
+        A serialized Example with the same names and labels, for `parse_labels`.
+
+    Raises:
+        ValueError: it is not an Example.
+    """
+    end = file.tell() + length
+    tag, size = _head(file)
+    if tag != b"\x0a" or file.tell() + size != end:
+        raise ValueError(NO_EXAMPLE if file.tell() + size <= end else TOO_LONG)
+    entries = _skimmed(file, size, depth=2)
+    return b"\x0a" + _encoded(len(entries)) + entries
+
+
+def _skimmed(file: BinaryIO, size: int, depth: int) -> bytes:
+    """The fields of a message, whose large ones are looked into `depth` levels deep and then left out."""
+    end = file.tell() + size
+    found = bytearray()
+    while file.tell() < end:
+        tag, inner = _head(file)
+        if file.tell() + inner > end:
+            raise ValueError(TOO_LONG)
+        if inner <= SMALL:
+            found += tag + _encoded(inner) + file.read(inner)
+        elif depth > 1:
+            content = _skimmed(file, inner, depth - 1)
+            found += tag + _encoded(len(content)) + content
+        else:
+            file.seek(inner, os.SEEK_CUR)
+            found += tag + EMPTY_BYTES
+    return bytes(found)
+
+
+def _head(file: BinaryIO) -> tuple[bytes, int]:
+    """Tag and length of the field at which a file stands."""
+    tag, size, shift = file.read(1), 0, 0
+    if not tag or tag[0] & 7 != 2:
+        raise ValueError(NO_EXAMPLE)
+    while shift < 7 * LONGEST_VARINT:
+        byte = file.read(1)
+        if not byte:
+            break
+        size |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return tag, size
+        shift += 7
+    raise ValueError(NO_EXAMPLE)
+
+
+def _encoded(value: int) -> bytes:
+    """A number as a base-128 varint."""
+    encoded = bytearray()
+    while value >= 0x80:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*encoded, value])
+
+
+def _labelled(features: dict[str, bytes | int]) -> tuple[str, np.ndarray]:
     missing = [name for name in ("image", "image_id", *CATEGORIES) if name not in features]
     if missing:
         raise ValueError(f"the fields {', '.join(missing)} are missing.")
@@ -75,16 +150,19 @@ def _labelled(features: dict[str, Message | int]) -> tuple[str, np.ndarray]:
     values = [features[name] for name in CATEGORIES]
     if any(value not in (0, 1) for value in values):
         raise ValueError("a label is neither 0 nor 1.")
-    return bytes(image_id).decode(), np.array(values, np.uint8)
+    try:
+        return image_id.decode(), np.array(values, np.uint8)
+    except UnicodeDecodeError as error:
+        raise ValueError("the image id is not text.") from error
 
 
-def _features(example: Message) -> dict[str, Message | int]:
+def _features(example: bytes) -> dict[str, bytes | int]:
     """Name -> first value of every feature. Example{1: Features{1: map entries{1: name, 2: Feature}}}."""
-    found: dict[str, Message | int] = {}
+    found: dict[str, bytes | int] = {}
     try:
         for features in _fields(example, 1):
             for entry in _fields(features, 1):
-                name = bytes(next(_fields(entry, 1))).decode()
+                name = next(_fields(entry, 1)).decode()
                 feature = next(_fields(entry, 2))
                 # Feature is a choice of 1: BytesList, 2: FloatList, 3: Int64List; each keeps its values in field 1.
                 for kind, values in _tagged(feature):
@@ -97,7 +175,7 @@ def _features(example: Message) -> dict[str, Message | int]:
     return found
 
 
-def _first_int(int64_list: Message) -> int:
+def _first_int(int64_list: bytes) -> int:
     # Packed (wire type 2) or, from older writers, one by one (wire type 0).
     tag, start = _varint(int64_list, 0)
     if tag & 7 == 2:
@@ -105,31 +183,32 @@ def _first_int(int64_list: Message) -> int:
     return _varint(int64_list, start)[0]
 
 
-def _fields(message: Message, number: int) -> Iterator[Message]:
+def _fields(message: bytes, number: int) -> Iterator[bytes]:
     return (value for field, value in _tagged(message) if field == number)
 
 
-def _tagged(message: Message) -> Iterator[tuple[int, Message]]:
+def _tagged(message: bytes) -> Iterator[tuple[int, bytes]]:
     """(field number, bytes) of every length-delimited field of a message."""
     position = 0
     while position < len(message):
         tag, position = _varint(message, position)
         if tag & 7 != 2:
-            raise ValueError("this is not a tf.train.Example.")
+            raise ValueError(NO_EXAMPLE)
         length, position = _varint(message, position)
         if position + length > len(message):
-            raise ValueError("a field is longer than its record.")
+            raise ValueError(TOO_LONG)
         yield tag >> 3, message[position : position + length]
         position += length
 
 
-def _varint(message: Message, position: int) -> tuple[int, int]:
-    """A base-128 varint and the position after it. Raises `IndexError` where the message ends first."""
+def _varint(message: bytes, position: int) -> tuple[int, int]:
+    """A base-128 varint and the position after it. `IndexError` where the message ends first, else `ValueError`."""
     value = shift = 0
-    while True:
+    while shift < 7 * LONGEST_VARINT:
         byte = message[position]
         position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, position
         shift += 7
+    raise ValueError(NO_EXAMPLE)

@@ -103,8 +103,8 @@ def wilson(hits: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         middle = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
         half = Z / (1 + Z**2 / n) * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
     # At 0 and n of n the formula gives exactly 0 and 1, but for rounding.
-    low = np.where(hits == 0, 0.0 * n, middle - half)
-    return low, np.where(hits == n, 1.0 + 0.0 * half, middle + half)
+    low, high = np.where(hits == 0, 0.0, middle - half), np.where(hits == n, 1.0, middle + half)
+    return np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)
 
 
 def prevalence(summary: Summary, by: str) -> pd.DataFrame:
@@ -184,7 +184,7 @@ def split_leak(summary: Summary, test: float = 0.2) -> Leak:
     films = np.arange(len(summary.films_per_patient)) * summary.films_per_patient
     k = np.arange(len(films))
     total = max(summary.films, 1)
-    both = 1 - (1 - test) ** k - test**k
+    both = np.where(k > 1, 1 - (1 - test) ** k - test**k, 0.0)
     known = 1 - test ** np.maximum(k - 1, 0)
     return Leak(float(films @ both / total), float(films @ known / total))
 

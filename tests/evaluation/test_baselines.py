@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from dataset.handmade_table import film_table, label_frame, random_table
+from handmade_table import film_table, label_frame, random_table
 from sklearn.metrics import roc_auc_score
 
 from cxr.dataset.summary import Summary, summarise
