@@ -10,10 +10,16 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from cxr.dataset import statistics
+from cxr.dataset.filters import Filters, select
+from cxr.dataset.summary import summarise
+from cxr.dataset.table import release
+from cxr.evaluation.baselines import MACRO_OF_NOTHING, baselines
 from cxr.findings import display_name
 from cxr.model.bundle import load_bundle
 from cxr.model.card import Card, GroupMetrics
 from cxr.settings import ROOT, Settings
+from cxr.ui.dataset.trap_charts import NOTEBOOK
 from cxr.ui.words import TOO_FEW, interval, point_meaning
 
 README = ROOT / "README.md"
@@ -86,14 +92,84 @@ def speed() -> str:
     )
 
 
+def dataset_speed() -> str:
+    """What benchmarks/dataset.py measured."""
+    measured = json.loads((ROOT / "benchmarks" / "dataset.json").read_text())
+    browser, shards = measured["browser"], measured["shards"]
+    rows = [
+        f"| {name} | {times['ms']:.0f} | {times['pandas_ms']:,.0f} | {times['ratio']:.0f} |"
+        for name, times in measured["server"].items()
+    ]
+    redraws = ", ".join(f"{section} {ms:.0f}" for section, ms in browser["redraw_ms"].items())
+    return "\n".join(
+        [
+            "| all 15 charts of the page Dataset, from the click to the last byte, on 112,120 films | ms on the server | ms with plain pandas | times |",
+            "|---|---:|---:|---:|",
+            *rows,
+            "",
+            f"From a click on a filter to the end of the redraw in a browser on the same {measured['machine']['cores']} cores, ms by section: {redraws}. "
+            f"An open session more costs the server {browser['mb_per_session']:.1f} MB. "
+            f"Indexing shards takes {shards['index_seconds_per_gb']:.1f} s per GB (in memory), and {shards['films_read_per_second']:,.0f} films a second are read at random, "
+            f"{shards['thumbnails_per_second']:,.0f} as thumbnails (of {shards['films']:,} films, {shards['gb'] * 1000:.0f} MB).",
+        ]
+    )
+
+
+def notebook() -> str:
+    """What the notebook showed of the data set, next to what the page Dataset shows, from the table that ships."""
+    table = release()
+    summary = summarise(table, select(table, Filters()))
+    counts, any_finding = statistics.category_counts(summary), statistics.any_finding(summary)
+    related, scores, leak = statistics.correlation(summary), baselines(summary), statistics.split_leak(summary)
+    pairs = (("Emphysema", "Pneumothorax"), ("Effusion", "Atelectasis"), ("Pneumonia", "Edema"))
+    said = ", ".join(f"{display_name(a)} and {display_name(b).lower()} {related.loc[a, b]:.2f}" for a, b in pairs)
+    several = statistics.findings_per_film(summary).iloc[2:].sum() / summary.films
+    by_view = statistics.prevalence(summary, "view").set_index(["category", "group"])["share"]
+    rows = [
+        (
+            "Films per category, no finding against any, correlations",
+            f"The same: No finding {counts['No Finding']:,}, Infiltration {counts['Infiltration']:,}, …, Hernia {counts['Hernia']:,}; {any_finding['No finding']:,} against {any_finding['Any finding']:,}; {said}",
+        ),
+        (
+            "Nothing on several findings of a film",
+            f"{several:.1%} of films have more than one; UpSet plot, conditional probability and lift next to correlation",
+        ),
+        (
+            "Nothing on whose the films are",
+            f"Prevalence by view, sex and age with intervals: Edema on {by_view['Edema', 'AP']:.1%} of AP films and {by_view['Edema', 'PA']:.1%} of PA films",
+        ),
+        (
+            f"A pooled AUC of {NOTEBOOK}, called accuracy",
+            f"The labels' shares alone, without a film, score {scores.pooled_14:.3f} pooled over the 14 findings and {scores.pooled_15:.3f} over the 15 columns; their macro-AUROC is {MACRO_OF_NOTHING}. The view alone scores {scores.view_macro:.3f} macro",
+        ),
+        (
+            "A split by file",
+            f"Split by film, {leak.test_films_known:.1%} of the test films show a patient of the training films ({len(table.patient[0]):,} patients have {len(table):,} films); by patient, none",
+        ),
+        (
+            "A few random films",
+            "Every film of the shards, filtered, in an order that a seed repeats, with boxes and the patient's other films",
+        ),
+    ]
+    return "\n".join(
+        ["| the notebook | these pages |", "|---|---|", *(f"| {left} | {right} |" for left, right in rows)]
+    )
+
+
 def settings_table() -> str:
     """The settings with their variables and defaults."""
     rows = [
-        f"| `CXR_{name.upper()}` | `{Path(field.default).name if isinstance(field.default, Path) else field.default}` | "
-        f"{field.description} |"
+        f"| `CXR_{name.upper()}` | {default_words(field.default)} | {field.description} |"
         for name, field in Settings.model_fields.items()
     ]
     return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
+
+
+def default_words(default: object) -> str:
+    """A setting's default as the table shows it."""
+    if default is None:
+        return "none"
+    return f"`{default.name if isinstance(default, Path) else default}`"
 
 
 def updated(text: str) -> str:
@@ -102,6 +178,8 @@ def updated(text: str) -> str:
         "model": lambda: model(load_bundle(ROOT / "models" / "default").card),
         "speed": speed,
         "settings": settings_table,
+        "dataset": dataset_speed,
+        "notebook": notebook,
     }
     for name, write in parts.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)

@@ -11,7 +11,7 @@ from cxr.settings import ROOT
 
 @pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "pages").glob("*.py")))
 def test_page_that_is_opened_first_comes_through_the_front_door(page, monkeypatch):
-    # A fresh server takes `pages` for an app of Streamlit's first kind, and an address such as /model_card for a script.
+    # A fresh server takes `pages` for an app of Streamlit's first kind, and runs a page of it by itself.
     monkeypatch.setattr(PagesManager, "uses_pages_directory", True)
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
     app.switch_page(f"pages/{page}").run()
