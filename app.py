@@ -26,6 +26,12 @@ page = st.navigation(
             help="NIH ChestX-ray14 as numbers, as pictures, as pixels; or a table of your own.",
         ),
         st.Page(
+            "pages/evaluation.py",
+            title="How good is it?",
+            icon=":material/monitoring:",
+            help="How well the model separates, how honest its probabilities are, what it would do to a worklist.",
+        ),
+        st.Page(
             "pages/model_card.py",
             title="Model card",
             icon=":material/description:",

@@ -56,10 +56,41 @@ def _parser() -> argparse.ArgumentParser:
     dataset.add_argument("--json", action="store_true", help="one JSON object on standard output")
     dataset.set_defaults(run=_dataset)
 
+    evaluate = commands.add_parser("evaluate", help="measure a model on labelled films")
+    _add_evaluate_options(evaluate)
+    evaluate.set_defaults(run=_evaluate)
+
     verify = commands.add_parser("verify", help="check a bundle: hashes, and serving graph against Keras")
     verify.add_argument("--model", metavar="NAME", help="a bundle in the models folder (default: the serving one)")
     verify.set_defaults(run=_verify)
     return parser
+
+
+def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
+    films = parser.add_mutually_exclusive_group(required=True)
+    films.add_argument("--tfrecords", metavar="GLOB", help="shards in the layout of the Kaggle release")
+    films.add_argument("--images", type=Path, metavar="DIR", help="folder of PNG, JPEG or DICOM films; needs --labels")
+    parser.add_argument("--labels", type=Path, metavar="CSV", help="labels in the layout of preprocessed_data.csv")
+    parser.add_argument(
+        "--metadata",
+        type=Path,
+        metavar="CSV",
+        help="patient, view, age, sex, source (default: the file beside the shards)",
+    )
+    parser.add_argument(
+        "--boxes", type=Path, metavar="CSV", help="boxes as NIH gives them (default: NIH's, by image id)"
+    )
+    parser.add_argument("--model", metavar="NAME", help="a bundle in the models folder (default: the serving one)")
+    parser.add_argument("--compare", metavar="NAME", help="a second bundle, for the paired difference")
+    parser.add_argument(
+        "--held-out", action="store_true", help="only the patients that had no part in making the model"
+    )
+    parser.add_argument(
+        "--robustness", action="store_true", help="also on films made worse, which takes 40 times as long"
+    )
+    parser.add_argument("--randomisation", action="store_true", help="also whether the maps depend on the weights")
+    parser.add_argument("--store", action="store_true", help="keep the result in the bundle; implies --held-out")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here")
 
 
 def _add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -129,6 +160,13 @@ def _dataset(args: argparse.Namespace) -> int:
         return _failed(error)
     print(json.dumps(asdict(found), ensure_ascii=False) if args.json else in_words(found))
     return 1 if found.faults else 0
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from cxr.evaluation.command import run
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    return run(args)
 
 
 def _verify(args: argparse.Namespace) -> int:

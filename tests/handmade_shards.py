@@ -33,8 +33,7 @@ def film_fields(image_id: str, image: bytes = b"film", positive: tuple[str, ...]
 
 def example(fields: Fields, packed: bool = True, value_first: bool = False) -> bytes:
     """A serialized `tf.train.Example`; integers in one packed list or one by one, names before or after values."""
-    entries = ((_sized(1, name.encode()), _sized(2, _feature(value, packed))) for name, value in fields.items())
-    return _sized(1, b"".join(_sized(1, b"".join(entry[::-1] if value_first else entry)) for entry in entries))
+    return _sized(1, _entries(fields, packed, value_first))
 
 
 def frame(payload: bytes) -> bytes:
@@ -61,13 +60,12 @@ def film(image_id: str, *positive: str) -> bytes:
 
 def hollow_film(image_id: str, size: int) -> tuple[bytes, bytes]:
     """What lies before and after the image of a film of `size` bytes; after it comes a checksum that is wrong."""
-    before = b""
-    # From the inside: the value, BytesList, Feature, map entry (with its name), Features.
-    for number, ahead in ((1, b""), (1, b""), (2, _sized(1, b"image")), (1, b""), (1, b"")):
-        before = ahead + _varint(number << 3 | 2) + _varint(len(before) + size) + before
     fields = film_fields(image_id)
     del fields["image"]
-    after = example(fields)
+    before, name, after = b"", _sized(1, b"image"), _entries(fields)
+    # From the inside: the value, BytesList, Feature, map entry (with its name), Features (with the other entries).
+    for number, ahead, behind in ((1, b"", b""), (1, b"", b""), (2, name, b""), (1, b"", b""), (1, b"", after)):
+        before = ahead + _varint(number << 3 | 2) + _varint(len(before) + size + len(behind)) + before
     length = struct.pack("<Q", len(before) + size + len(after))
     return length + checksum(length) + before, after + b"none"
 
@@ -128,6 +126,11 @@ def write_shard(path: Path, *films: Fields) -> Path:
     """A shard of some films."""
     path.write_bytes(b"".join(frame(example(fields)) for fields in films))
     return path
+
+
+def _entries(fields: Fields, packed: bool = True, value_first: bool = False) -> bytes:
+    entries = ((_sized(1, name.encode()), _sized(2, _feature(value, packed))) for name, value in fields.items())
+    return b"".join(_sized(1, b"".join(entry[::-1] if value_first else entry)) for entry in entries)
 
 
 def _feature(value: bytes | int, packed: bool) -> bytes:

@@ -14,6 +14,7 @@ import pyarrow.csv
 
 MOST_ROWS: Final = 2_000_000
 """Nearly twenty times the release; a table beyond that is not one of films."""
+MOST_COLUMNS: Final = 1000
 MOST_BYTES: Final = 500_000_000
 """Of an unpacked file."""
 SHOWN_ROWS: Final = 5
@@ -103,11 +104,14 @@ def read_cells(data: bytes, name: str) -> Cells:
         what = f"It has {rows:,} rows, and at most {MOST_ROWS:,} are read"
         raise refused(what, "Choose a table with a row for each film.")
     try:
-        header = next(csv.reader(io.StringIO(body.partition(b"\n")[0].decode())))
+        text = body.decode()
+        header = next(csv.reader(io.StringIO(text, newline="")))
         for mark, word in ((";", "semicolons"), ("\t", "tabs")):
             if len(header) == 1 and mark in header[0]:
                 raise refused(f"Its columns are separated by {word}", "Separate them by commas.")
-        cells = _parse(body, header)
+        if len(header) > MOST_COLUMNS:
+            raise refused(f"It has {len(header):,} columns", "Choose the file that holds the table.")
+        cells = _parse_quoted(text, header) if '"' in text else _parse(body, header)
     except UnicodeDecodeError as error:
         raise refused("It is not text in UTF-8", "Save it as “CSV UTF-8”.") from error
     except (csv.Error, pa.ArrowInvalid) as error:
@@ -122,19 +126,41 @@ def read_cells(data: bytes, name: str) -> Cells:
 
 
 def _unpacked(data: bytes, name: str) -> bytes:
-    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    try:
-        content = unpacker.decompress(data, MOST_BYTES)
-    except zlib.error as error:
-        raise InvalidTable(
-            name, [Problem("It is not a sound gzip file", "Unpack it yourself or copy it anew.")]
-        ) from error
-    if unpacker.unconsumed_tail:
-        what = f"It holds more than {MOST_BYTES:,} bytes when unpacked"
-        raise InvalidTable(name, [Problem(what, "Choose a table with a row for each film.")])
-    if not unpacker.eof:
-        raise InvalidTable(name, [Problem("It is not a sound gzip file", "Unpack it yourself or copy it anew.")])
+    content = b""
+    while data:
+        unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        try:
+            content += unpacker.decompress(data, MOST_BYTES - len(content) + 1)
+        except zlib.error as error:
+            raise _not_gzip(name) from error
+        if len(content) > MOST_BYTES:
+            what = f"It holds more than {MOST_BYTES:,} bytes when unpacked"
+            raise InvalidTable(name, [Problem(what, "Choose a table with a row for each film.")])
+        if not unpacker.eof:
+            raise _not_gzip(name)
+        # A file may have several parts.
+        data = unpacker.unused_data.lstrip(b"\0")
     return content
+
+
+def _not_gzip(name: str) -> InvalidTable:
+    return InvalidTable(name, [Problem("It is not a sound gzip file", "Unpack it yourself or copy it anew.")])
+
+
+def _parse_quoted(text: str, header: list[str]) -> Cells:
+    """As `_parse`, for a file with quotation marks, whose cells may go over several lines. Raises `csv.Error`."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    next(reader)
+    lines, rows, bad = [], [], []
+    line = reader.line_num + 1
+    for row in reader:
+        if len(row) == len(header) or not row:
+            lines.append(line)
+            rows.append(row or [""] * len(header))
+        else:
+            bad.append(line)
+        line = reader.line_num + 1
+    return _cells(pd.DataFrame(rows, index=lines, columns=header, dtype=str), bad)
 
 
 def _parse(data: bytes, header: list[str]) -> Cells:
@@ -145,7 +171,6 @@ def _parse(data: bytes, header: list[str]) -> Cells:
         bad.append(row.number - 2)
         return "skip"
 
-    text = data.decode()
     if b"\n" not in data:
         return Cells(pd.DataFrame(columns=header, dtype=str), ())
     names = [str(k) for k in range(len(header))]
@@ -153,26 +178,22 @@ def _parse(data: bytes, header: list[str]) -> Cells:
         io.BytesIO(data),
         # One thread: with more of them Arrow does not know the numbers of the rows that it skips.
         pa.csv.ReadOptions(use_threads=False, column_names=names, skip_rows=1),
-        pa.csv.ParseOptions(ignore_empty_lines=False, newlines_in_values=b'"' in data, invalid_row_handler=skip),
+        pa.csv.ParseOptions(ignore_empty_lines=False, invalid_row_handler=skip),
         pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
     )
-    lines = _lines(text, table.num_rows + len(bad))
+    lines = np.arange(2, table.num_rows + len(bad) + 2)
     frame = table.to_pandas(split_blocks=True).set_axis(header, axis=1).set_axis(np.delete(lines, bad), axis=0)
-    empty = np.logical_and.reduce([(frame.iloc[:, k] == "").to_numpy(bool) for k in range(len(header))])
+    return _cells(frame, [int(lines[k]) for k in bad])
+
+
+def _cells(frame: pd.DataFrame, bad: list[int]) -> Cells:
+    """Cells without empty rows; `bad` are the lines of rows of another width."""
+    width = len(frame.columns)
+    empty = np.logical_and.reduce([(frame.iloc[:, k] == "").to_numpy(bool) for k in range(width)])
     found = []
     if bad:
-        what = f"Not all rows have {len(header)} cells"
-        found.append(Problem(what, "Give them as many cells as the header has.", [int(lines[k]) for k in bad]))
+        found.append(Problem(f"Not all rows have {width} cells", "Give them as many cells as the header has.", bad))
     if empty.any():
         found.append(Problem("There are empty rows", "Remove them.", frame.index[empty].tolist()))
         frame = frame[~empty]
     return Cells(frame, tuple(found))
-
-
-def _lines(text: str, rows: int) -> np.ndarray:
-    """The line on which each row below the header begins; a cell in quotation marks may go over several."""
-    if '"' not in text:
-        return np.arange(2, rows + 2)
-    reader = csv.reader(io.StringIO(text))
-    starts = [1, *(reader.line_num + 1 for _ in reader)]
-    return np.array(starts[1 : rows + 1])

@@ -100,13 +100,16 @@ def read_at(shard: Path, offset: int) -> Record:
     """
     try:
         with shard.open("rb") as file:
-            file.seek(offset)
+            try:
+                file.seek(offset)
+            except (OSError, ValueError, OverflowError) as error:
+                raise DamagedFrame("there is no such offset.") from error
             payload = read_payload(file)
             if payload is None:
                 raise DamagedFrame("the file ends before the record.")
             return parse_record(payload)
-    except (DamagedFrame, ValueError, OverflowError, OSError) as error:
-        reason = _reason(error) if isinstance(error, OSError) else "there is no such offset." if offset < 0 else error
+    except (ValueError, OSError) as error:
+        reason = _reason(error) if isinstance(error, OSError) else error
         raise UnreadableShard(f"{shard.name}, offset {offset:,}: {reason}") from error
 
 
@@ -141,7 +144,7 @@ def unindexed(shards: Sequence[Path], cache: Path) -> list[Path]:
 
 def fingerprint(shards: Sequence[Path]) -> str:
     """Changes when a shard does: its path, its size, or the time of its last change."""
-    return hashlib.sha256(f"{VERSION};{';'.join(map(_facts, shards))}".encode()).hexdigest()[:24]
+    return hashlib.sha256(os.fsencode(f"{VERSION};{';'.join(map(_facts, shards))}")).hexdigest()[:24]
 
 
 def _facts(shard: Path) -> str:
@@ -161,15 +164,22 @@ def _kept(shard: Path, cache: Path) -> ShardIndex:
     kept = _kept_at(shard, cache)
     try:
         with np.load(kept, allow_pickle=False) as stored:
-            return ShardIndex(
-                shard, stored["image_ids"], stored["offsets"], stored["labels"], tuple(map(str, stored["faults"]))
-            )
+            arrays = [stored[name] for name in ("image_ids", "offsets", "labels", "faults")]
+        if not all(isinstance(array, np.ndarray) for array in arrays):
+            raise ValueError("An entry is no array.")
+        image_ids, offsets, labels, faults = arrays
+        return ShardIndex(shard, image_ids, offsets, labels, tuple(map(str, faults)))
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         # There is none yet, or it is damaged, which NumPy and zipfile say in all these ways.
         try:
             found = _scan(shard)
         except OSError as error:
             return _unread(shard, error)
+    _keep(found, kept)
+    return found
+
+
+def _keep(found: ShardIndex, kept: Path) -> None:
     draft = kept.with_name(f"{kept.stem}-{uuid.uuid4().hex}.draft")
     try:
         with draft.open("wb") as file:
@@ -183,7 +193,6 @@ def _kept(shard: Path, cache: Path) -> ShardIndex:
         draft.replace(kept)
     finally:
         draft.unlink(missing_ok=True)
-    return found
 
 
 def scan(shard: Path) -> ShardIndex:

@@ -57,13 +57,18 @@ def load_upload(data: bytes, name: str) -> FilmTable:
     return _assembled(name, read_labels(data, name), None, None)
 
 
-def read_labels(data: bytes, name: str) -> pd.DataFrame:
+def read_labels(data: bytes, name: str, rules: tuple[Rule, ...] = LABEL_RULES) -> pd.DataFrame:
     """`preprocessed_data.csv`: uint8, a row for each film, indexed by image id; columns are `CATEGORIES`.
+
+    Args:
+        data: the file.
+        name: of the file.
+        rules: `FREE_LABEL_RULES` where the films are not called by NIH's image ids.
 
     Raises:
         InvalidTable: with all its problems.
     """
-    table = _checked(data, name, LABEL_COLUMNS, LABEL_RULES)
+    table = _checked(data, name, LABEL_COLUMNS, rules)
     return (table[list(CATEGORIES)] == "1").astype(np.uint8).set_index(pd.Index(table[""], name="image_id"))
 
 
@@ -102,7 +107,7 @@ def read_boxes(data: bytes, name: str) -> pd.DataFrame:
     def known(cells: pd.DataFrame) -> pd.DataFrame:
         return cells.rename(columns=BOX_NAMES).drop(columns="", errors="ignore")
 
-    table = _checked(data, name, BOX_COLUMNS, BOX_RULES, known)
+    table = _checked(data, name, BOX_COLUMNS, BOX_RULES, known, {"image_id": "Image Index", "finding": "Finding Label"})
     return (
         table.assign(finding=table["finding"].map(BOX_FINDINGS))
         .astype(dict.fromkeys("xywh", float))

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -67,35 +68,85 @@ def load_labelled_films(folder: Path, size: int, cache: Path) -> LabelledFilms:
     shards = sorted(folder.rglob("*.tfrec"))
     if not shards:
         raise UnusableDataset(f"There are no .tfrec files in {folder}.")
-    stem = cache / f"films-{size}-{_fingerprint(shards)}"
-    pixels_path, labels_path = stem.with_suffix(".pixels.npy"), stem.with_suffix(".labels.npz")
-    if not labels_path.is_file():
+    return load_shards(shards, size, cache, metadata_file(folder))
+
+
+def load_shards(shards: list[Path], size: int, cache: Path, metadata: Path | None) -> LabelledFilms:
+    """Read some shards; see `load_labelled_films`.
+
+    Args:
+        metadata: an `images_index.csv` or NIH's `Data_Entry_2017*.csv[.gz]`, if there is one.
+    """
+
+    def records() -> Iterator[Record]:
         for shard in shards:
             if shard.stat().st_size == 0:
                 raise UnusableDataset(f"{shard.name} is empty.")
+            yield from read_records(shard)
+
+    return _load(shards, records, size, cache, metadata)
+
+
+def load_images(folder: Path, labels: Path, size: int, cache: Path, metadata: Path | None) -> LabelledFilms:
+    """Read the films of a folder that a table in the layout of `preprocessed_data.csv` labels.
+
+    Args:
+        folder: holds a PNG, JPEG or DICOM file of the name of each image id of the table, at any depth; further files,
+            and rows without a file, are passed over.
+        labels: the table.
+        size, cache, metadata: as for `load_shards`.
+
+    Raises:
+        UnusableDataset: as for `load_labelled_films`, or none of the films has a label.
+        InvalidTable: with everything that is wrong with the table.
+    """
+    from cxr.dataset.kaggle import read_labels
+    from cxr.dataset.rules import FREE_LABEL_RULES
+
+    table = read_labels(labels.read_bytes(), labels.name, FREE_LABEL_RULES)
+    files = {path.name: path for path in sorted(folder.rglob("*")) if path.is_file()}
+    known = [image_id for image_id in table.index if image_id in files]
+    if not known:
+        raise UnusableDataset(f"None of the films of {labels.name} is in {folder}.")
+    values = table.loc[known].to_numpy()
+
+    def records() -> Iterator[Record]:
+        for image_id, row in zip(known, values, strict=True):
+            yield Record(image_id, files[image_id].read_bytes(), row)
+
+    return _load([labels, *(files[image_id] for image_id in known)], records, size, cache, metadata)
+
+
+def _load(
+    files: list[Path], records: Callable[[], Iterator[Record]], size: int, cache: Path, metadata: Path | None
+) -> LabelledFilms:
+    """The films of some records, decoded, or from the cache if these files were decoded before."""
+    stem = cache / f"films-{size}-{_fingerprint(files)}"
+    pixels_path, labels_path = stem.with_suffix(".pixels.npy"), stem.with_suffix(".labels.npz")
+    if not labels_path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
         try:
-            _decode(shards, size, pixels_path, labels_path)
+            _decode(records, size, pixels_path, labels_path)
         except UnreadableShard as error:
             raise UnusableDataset(str(error)) from error
     with np.load(labels_path, allow_pickle=False) as stored:
         labels, ids = stored["labels"], [str(image_id) for image_id in stored["ids"]]
     _check_labels(ids, labels)
-    return LabelledFilms(np.load(pixels_path, mmap_mode="r"), labels, read_metadata(folder, ids))
+    return LabelledFilms(np.load(pixels_path, mmap_mode="r"), labels, read_metadata(metadata, ids))
 
 
-def _fingerprint(shards: list[Path]) -> str:
-    """Changes with the shards and with the code that turns a film into the model's square."""
+def _fingerprint(files: list[Path]) -> str:
+    """Changes with the files and with the code that turns a film into the model's square."""
     facts = hashlib.sha256()
-    for shard in shards:
-        facts.update(f"{shard.name},{shard.stat().st_size},{shard.stat().st_mtime_ns};".encode())
+    for file in files:
+        facts.update(f"{file.name},{file.stat().st_size},{file.stat().st_mtime_ns};".encode())
     for source in sorted(Path(cxr.radiograph.__file__).parent.glob("*.py")):
         facts.update(source.read_bytes())
     return facts.hexdigest()[:16]
 
 
-def _decode(shards: list[Path], size: int, pixels_path: Path, labels_path: Path) -> None:
-    count = sum(1 for shard in shards for _ in read_records(shard))
+def _decode(records: Callable[[], Iterator[Record]], size: int, pixels_path: Path, labels_path: Path) -> None:
+    count = sum(1 for _ in records())
     pixels = np.lib.format.open_memmap(pixels_path, "w+", np.uint8, (count, size, size))
     labels = np.zeros((count, len(CATEGORIES)), np.uint8)
     ids: list[str] = []
@@ -108,8 +159,8 @@ def _decode(shards: list[Path], size: int, pixels_path: Path, labels_path: Path)
 
     # Decoding releases the interpreter lock, so threads use all cores.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        records = (record for shard in shards for record in read_records(shard))
-        while batch := list(islice(records, DECODE_BATCH)):
+        waiting = records()
+        while batch := list(islice(waiting, DECODE_BATCH)):
             start = len(ids)
             for row, film in enumerate(pool.map(square, batch), start):
                 pixels[row] = film
@@ -131,21 +182,25 @@ def _check_labels(ids: list[str], labels: np.ndarray) -> None:
         raise UnusableDataset(f"{contradictory} films carry both “No Finding” and a finding, or neither.")
 
 
-def read_metadata(folder: Path, image_ids: list[str]) -> pd.DataFrame:
+def metadata_file(folder: Path) -> Path | None:
+    """The metadata of a folder: its own `images_index.csv`, else NIH's `Data_Entry_2017*.csv[.gz]`, else None."""
+    found = sorted(folder.rglob("images_index.csv")) or sorted(folder.rglob("Data_Entry_2017*.csv*"))
+    return found[0] if found else None
+
+
+def read_metadata(file: Path | None, image_ids: list[str]) -> pd.DataFrame:
     """The metadata of some films, in their order; see `LabelledFilms.metadata`.
 
-    The folder's own `images_index.csv` wins over NIH's `Data_Entry_2017*.csv[.gz]`. Without either, the patient is the
-    first eight digits of the image id, as in NIH's release.
+    Without a file, the patient is the first eight digits of the image id, as in NIH's release.
 
     Raises:
-        UnusableDataset: a table lacks its image id, or a film has no patient.
+        UnusableDataset: the table lacks its image id, or a film has no patient.
     """
-    found = sorted(folder.rglob("images_index.csv")) or sorted(folder.rglob("Data_Entry_2017*.csv*"))
     table = pd.DataFrame(index=pd.Index(image_ids, name="image_id"))
-    if found:
-        given = pd.read_csv(found[0]).rename(columns=METADATA_NAMES | INDEX_NAMES)
+    if file is not None:
+        given = pd.read_csv(file).rename(columns=METADATA_NAMES | INDEX_NAMES)
         if "image_id" not in given:
-            raise UnusableDataset(f"{found[0].name} has no column “Image Index”.")
+            raise UnusableDataset(f"{file.name} has no column “Image Index”.")
         table = table.join(given.drop_duplicates("image_id").set_index("image_id").filter(METADATA_COLUMNS))
     from_id = pd.Series(pd.to_numeric(table.index.str[:8], errors="coerce"), index=table.index)
     if "patient" in table:

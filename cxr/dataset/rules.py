@@ -80,8 +80,7 @@ def _id_rules(column: str) -> tuple[Rule, ...]:
 
 
 UNIQUE: Final = "“{}” occurs more than once"
-LABEL_RULES: Final = (
-    *_id_rules(""),
+FREE_LABEL_RULES: Final = (
     Rule(_unique, UNIQUE, "Keep one row for each film.", ""),
     *(Rule(among("01"), f"“{name}” holds “{{}}”, neither 0 nor 1", "Put 0 or 1.", name) for name in CATEGORIES),
     Rule(
@@ -90,7 +89,9 @@ LABEL_RULES: Final = (
         "“No Finding” is 1 where all 14 findings are 0, and 0 elsewhere.",
     ),
 )
-"""Of `preprocessed_data.csv`, whose first column has an empty name and holds the image id."""
+"""Of a table of labels whose first column has an empty name and holds whatever the films are called."""
+LABEL_RULES: Final = (*_id_rules(""), *FREE_LABEL_RULES)
+"""Of `preprocessed_data.csv`, where films are called by NIH's image ids."""
 
 METADATA_RULES: Final = (
     *_id_rules("image_id"),

@@ -78,6 +78,8 @@ def parse_labels(payload: bytes) -> tuple[str, np.ndarray]:
 def skim(file: BinaryIO, length: int) -> bytes:
     """A record without its film: of what is larger than `SMALL` only the place is kept, and its bytes are not read.
 
+    The record must be as TensorFlow writes it: one field that holds everything.
+
     Args:
         file: stands at the beginning of the record.
         length: of the record, bytes.
@@ -151,6 +153,8 @@ def _labelled(features: dict[str, bytes | int]) -> tuple[str, np.ndarray]:
     if any(value not in (0, 1) for value in values):
         raise ValueError("a label is neither 0 nor 1.")
     try:
+        if not image_id:
+            raise ValueError("the image id is empty or too long.")
         return image_id.decode(), np.array(values, np.uint8)
     except UnicodeDecodeError as error:
         raise ValueError("the image id is not text.") from error
@@ -162,7 +166,7 @@ def _features(example: bytes) -> dict[str, bytes | int]:
     try:
         for features in _fields(example, 1):
             for entry in _fields(features, 1):
-                name = next(_fields(entry, 1)).decode()
+                name = next(_fields(entry, 1)).decode(errors="replace")
                 feature = next(_fields(entry, 2))
                 # Feature is a choice of 1: BytesList, 2: FloatList, 3: Int64List; each keeps its values in field 1.
                 for kind, values in _tagged(feature):

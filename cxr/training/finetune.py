@@ -12,11 +12,10 @@ from typing import Final
 
 import keras
 import numpy as np
-import pandas as pd
 
 import cxr
 from cxr.dataset.labelled import LabelledFilms, UnusableDataset, load_labelled_films
-from cxr.dataset.splits import SPLITS, check_disjoint, split_by_patient, split_hash
+from cxr.dataset.splits import SPLITS, split_hash
 from cxr.evaluation.evaluate import evaluate
 from cxr.evaluation.metrics import MIN_PATIENTS, enough
 from cxr.evaluation.thresholds import Scored, operating_points
@@ -34,6 +33,7 @@ from cxr.training import fit as fitting
 from cxr.training.calibration import fit_platt, uncalibrated
 from cxr.training.config import TrainingConfig
 from cxr.training.fit import class_weights, fit
+from cxr.training.parts import split_films
 
 SHIFT_FILMS: Final = 24
 """Films on which the shift of the maps is measured; how it varies between them says whether it is one."""
@@ -159,15 +159,6 @@ def assess(model: keras.Model, parts: dict[str, LabelledFilms], config: Training
 
 def _patients(films: LabelledFilms) -> np.ndarray:
     return films.metadata["patient"].to_numpy()
-
-
-def split_films(films: LabelledFilms, config: TrainingConfig) -> pd.Series:
-    """Which of the four splits each film is in; balanced for source and abnormality, disjoint in patients."""
-    patients = films.metadata["patient"]
-    strata = films.metadata["source"].astype(str) + np.where(films.abnormal == 1, ", abnormal", ", no finding")
-    split = split_by_patient(patients, strata, config.fractions, config.seed)
-    check_disjoint(patients, split)
-    return split
 
 
 def probe_films(size: int) -> np.ndarray:

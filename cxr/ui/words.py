@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from cxr.evaluation.report import Report
 from cxr.findings import display_name
 from cxr.model.card import Card, Estimate, OperatingPoint
 from cxr.model.verdict import Verdict
@@ -87,6 +88,23 @@ def uncertain_meaning(point: OperatingPoint) -> str:
         f"{point.uncertain_share.value:.0%} of these films were uncertain; "
         f"of the others {point.accuracy_outside.value:.0%} were on the right side ({point.accuracy.value:.0%} of all)."
     )
+
+
+def map_trust(finding: str, report: Report | None) -> str:
+    """How far the heatmap of a finding can be trusted: what it did against boxes that radiologists drew."""
+    if report is None or report.localisation is None:
+        return "Not measured against boxes that radiologists drew."
+    part = report.localisation.measured.by_finding.get(finding)
+    if part is None or part.pointing is None:
+        films = "no film" if part is None else "1 film" if part.cases == 1 else f"{part.cases} films"
+        return f"Held-out boxes of it are on {films}: too few to say whether this points at the finding."
+    pointing = part.pointing
+    measured = (
+        f"Its hottest point lay in the radiologist's box on {per_hundred(pointing.model, 'held-out films')} "
+        f"({part.cases} measured); that of a map of the usual place on {100 * pointing.usual_place:.0f}, of a random "
+        f"map on {100 * pointing.random_map:.0f}."
+    )
+    return measured if part.better_than_chance else f"**No better than chance.** {measured}"
 
 
 def no_support(finding: str) -> str:

@@ -3,6 +3,7 @@
 import ctypes
 import mmap
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from handmade_shards import (
     of_length,
 )
 
-from cxr.dataset.index import read_at, scan
+from cxr.dataset.index import index_shards, read_at, scan
 from cxr.dataset.shards import read_records
 from cxr.dataset.tfrecord import UnreadableShard
 from cxr.findings import CATEGORIES
@@ -117,8 +118,8 @@ def test_of_each_film_no_more_than_a_few_pages_are_read(shard: Path) -> None:
     if pages_in_memory(shard):
         pytest.skip(f"{shard.parent} is on a file system that lies in memory")
     assert scan(shard).image_ids.tolist() == list("abcdefgh")
-    # Of the 74 pages of a film at most two hold its header and two the fields after its image.
-    assert pages_in_memory(shard) <= 8 * 4
+    # Of the 74 pages of a film one or two hold its header, and one or two the fields after its image.
+    assert pages_in_memory(shard) <= 8 * 3
 
 
 def test_films_beyond_four_gigabytes_are_found_and_read(shard: Path) -> None:
@@ -213,13 +214,22 @@ def test_wherever_a_shard_is_cut_off_the_films_before_are_found(shard: Path) -> 
 
 
 NOT_FILMS: Final[dict[str, tuple[bytes, str]]] = {
-    "nothing": (b"", f"the fields image, image_id, {', '.join(CATEGORIES)} are missing."),
     "text": (b"hello, world", "this is not a tf.train.Example."),
     "cut Example": (example(film_fields("x"))[:-1], "a field is longer than its record."),
     "no image": (example({k: v for k, v in film_fields("x").items() if k != "image"}), "the fields image are missing."),
     "no label": (example({k: v for k, v in film_fields("x").items() if k != "Mass"}), "the fields Mass are missing."),
     "label 2": (example({**film_fields("x"), "Mass": 2}), "a label is neither 0 nor 1."),
     "integer for an id": (example({**film_fields("x"), "image_id": 7}), "`image` and `image_id` must be bytes."),
+    "bytes for an id": (example({**film_fields("x"), "image_id": b"\xff\xfe"}), "the image id is not text."),
+    "large, no label": (
+        example({k: v for k, v in film_fields("x", b"film" * 2000).items() if k != "Mass"}),
+        "the fields Mass are missing.",
+    ),
+    "large, no text": (example({**film_fields("x", b"film" * 2000), "image_id": b"\xff"}), "the image id is not text."),
+    "large, no image": (
+        example({**film_fields("x"), "image": 1, "note": b"x" * 9000}),
+        "`image` and `image_id` must be bytes.",
+    ),
 }
 
 
@@ -236,13 +246,13 @@ def test_a_record_that_is_no_labelled_film_is_left_out_and_told(shard: Path, pay
     assert refusal(shard, len(before)) == where
 
 
-def test_an_image_id_that_is_no_text_is_left_out_and_told(shard: Path) -> None:
-    shard.write_bytes(film("a") + frame(example({**film_fields("x"), "image_id": b"\xff\xfe"})) + film("b"))
+@pytest.mark.parametrize("length", [0, 1, 2])
+def test_of_a_record_that_is_too_short_for_anything_no_other_record_is_read(shard: Path, length: int) -> None:
+    shard.write_bytes(film("a") + frame(b"\x0a\x00"[:length]) + film("b"))
     found = scan(shard)
     assert found.image_ids.tolist() == ["a", "b"]
     (fault,) = found.faults
-    assert fault.startswith(f"{NAME}, offset {len(film('a'))}: ")
-    assert fault.endswith(" Records of this shard that are left out: 1.")
+    assert re.fullmatch(rf"{NAME}, offset {len(film('a'))}: .*\w\. Records of this shard .* out: 1\.", fault)
     assert refusal(shard, len(film("a"))).startswith(f"{NAME}, offset {len(film('a'))}: ")
 
 
@@ -281,9 +291,9 @@ def locked(path: Path) -> None:
     ("make", "of_scan", "of_read"),
     [
         pytest.param(Path.touch, "the file is empty.", "the file ends before the record.", id="empty"),
-        pytest.param(nothing, "No such file or directory.", "No such file or directory", id="missing"),
-        pytest.param(Path.mkdir, "Is a directory.", "Is a directory", id="folder"),
-        pytest.param(locked, "Permission denied.", "Permission denied", id="no permission"),
+        pytest.param(nothing, "No such file or directory.", "No such file or directory.", id="missing"),
+        pytest.param(Path.mkdir, "Is a directory.", "Is a directory.", id="folder"),
+        pytest.param(locked, "Permission denied.", "Permission denied.", id="no permission"),
     ],
 )
 def test_a_file_that_can_not_be_read_has_no_films_and_says_why(
@@ -293,7 +303,20 @@ def test_a_file_that_can_not_be_read_has_no_films_and_says_why(
     found = scan(shard)
     assert found.faults == (f"{NAME}: {of_scan}",)
     assert (found.image_ids.tolist(), found.offsets.tolist(), found.labels.shape) == ([], [], (0, 15))
-    assert refusal(shard, 0).startswith(f"{NAME}, offset 0: {of_read}")
+    assert refusal(shard, 0) == f"{NAME}, offset 0: {of_read}"
+
+
+def test_shards_beside_unusable_ones_stay_usable(tmp_path: Path) -> None:
+    shards = [tmp_path / f"{name}.tfrec" for name in ("folder", "two", "empty", "damaged", "missing", "three")]
+    shards[0].mkdir()
+    for shard, content in zip(shards[1:4], (film("a") + film("b"), b"", b"no frame at all"), strict=True):
+        shard.write_bytes(content)
+    shards[5].write_bytes(film("c") * 3)
+    found = index_shards(shards, tmp_path)
+    assert [one.path for one in found] == shards
+    assert [len(one.image_ids) for one in found] == [0, 2, 0, 0, 0, 3]
+    assert [len(one.faults) for one in found] == [1, 0, 1, 1, 1, 0]
+    assert read_at(found[1].path, int(found[1].offsets[1])).image_id == "b"
 
 
 def test_no_offset_but_that_of_a_record_gives_a_film(shard: Path) -> None:
@@ -308,16 +331,10 @@ def test_no_offset_but_that_of_a_record_gives_a_film(shard: Path) -> None:
     assert refusal(shard, end - 11) == f"{NAME}, offset {end - 11}: the file ends within a record's header."
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="no full stop, and “Invalid argument” or “cannot fit 'int'” say nothing"
-)
-@pytest.mark.parametrize(("name", "offset"), [("missing.tfrec", 0), (NAME, -1), (NAME, 2**63)])
-def test_what_can_not_be_read_is_told_in_a_sentence(shard: Path, name: str, offset: int) -> None:
+@pytest.mark.parametrize("offset", [-(2**70), -1, 2**63 - 1, 2**63, 2**70])
+def test_an_offset_that_no_file_has_is_refused_in_a_sentence(shard: Path, offset: int) -> None:
     shard.write_bytes(film("a"))
-    told = refusal(shard.with_name(name), offset)
-    assert told.endswith(".")
-    assert "argument" not in told
-    assert "integer" not in told
+    assert refusal(shard, offset) == f"{NAME}, offset {offset:,}: there is no such offset."
 
 
 def test_a_shard_that_changed_since_it_was_indexed_is_refused(shard: Path) -> None:
@@ -330,7 +347,7 @@ def test_a_shard_that_changed_since_it_was_indexed_is_refused(shard: Path) -> No
     shard.write_bytes(film("a") + film("b") + of_length(film("c"), 10_000))
     assert refusal(shard, offset) == f"{NAME}, offset {offset}: {CUT}"
     shard.unlink()
-    assert refusal(shard, offset).startswith(f"{NAME}, offset {offset}: No such file or directory")
+    assert refusal(shard, offset) == f"{NAME}, offset {offset}: No such file or directory."
 
 
 SHRINKING = """
@@ -338,26 +355,29 @@ import os, sys
 from pathlib import Path
 from cxr.dataset import index
 
-shard, parse = Path(sys.argv[1]), index.parse_labels
+shard, kept, parse = Path(sys.argv[1]), int(sys.argv[2]), index.parse_labels
 
 def parse_and_shrink(payload):
     parsed = parse(payload)
-    os.truncate(shard, 5000)
+    os.truncate(shard, kept)
     return parsed
 
 index.parse_labels = parse_and_shrink
 found = index.scan(shard)
-print(found.image_ids[0], len(found.faults))
+print(*found.image_ids, found.faults[-1], sep="; ")
 """
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the process is killed by SIGBUS: pages of a memory map beyond the file's end",
-)
-def test_a_shard_that_shrinks_while_it_is_indexed_is_a_fault_like_others(shard: Path) -> None:
-    # As when it is copied anew from elsewhere, or lies on a network drive that goes away.
-    write_hollow(shard, list("abcd"), 20_000)
-    ended = subprocess.run([sys.executable, "-c", SHRINKING, shard], cwd=ROOT, capture_output=True, text=True)
-    assert (ended.returncode, ended.stdout) == (0, "a 1\n"), ended.stderr
+@pytest.mark.parametrize("kept", [0, 45_000])
+def test_a_shard_that_shrinks_while_it_is_indexed_is_a_fault_like_others(shard: Path, kept: int) -> None:
+    # As when it is copied anew from elsewhere, or lies on a network drive that goes away. In a process of its own,
+    # for where pages of a memory map are gone the system kills it.
+    starts = write_hollow(shard, list("abcd"), 20_000)
+    ended = subprocess.run(
+        [sys.executable, "-c", SHRINKING, shard, str(kept)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    *found, fault = ended.stdout.strip().split("; ")
+    assert found == [name for name, end in zip("abcd", [0, *starts[2:], 2**32], strict=True) if end <= kept]
+    assert fault.startswith(f"{NAME}, offset ")
+    assert fault.endswith("Films before it that can be used: " + f"{len(found)}.")

@@ -1,15 +1,16 @@
 """Folders in the layout of the Kaggle release, what they lack, and NIH's own files against the shipped table."""
 
 import gzip
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from handmade_table import HEADER, csv, film_id, label_line, label_lines
+from handmade_table import HEADER, csv, film_id, label_line, label_lines, many_films
 
 from cxr.dataset.csv_file import InvalidTable
-from cxr.dataset.kaggle import load_folder, load_upload
+from cxr.dataset.kaggle import _key, _numbers, load_folder, load_upload
 from cxr.dataset.table import RELEASE, FilmTable, release
 from scripts.pack_release import packed
 
@@ -76,19 +77,20 @@ def test_metadata_and_boxes_of_one_s_own_go_before_nih_s(folder: Path) -> None:
     assert table.boxes.to_numpy().tolist() == [["00000003_001.png", "Infiltration", 1, 2, 3, 4]]
     assert table.has_box.tolist() == [True, False, False, False]
     assert table.notes == (
-        "1 ages above 120 years in Data_Entry_2017.csv (row 3). They count as unknown.",
-        "2 of 4 films are not in the metadata; their age, sex and view are unknown.",
-        "2 boxes are on films that are not in the table.",
+        "Ages above 120 years in Data_Entry_2017.csv: 1 (row 3). They count as unknown.",
+        "Films without metadata, of unknown age, sex and view: 2 of 4.",
+        "Boxes on films that are not in the table, left out: 2.",
     )
 
 
 def test_metadata_and_boxes_that_cover_everything_need_no_note(folder: Path) -> None:
     ids = load_folder(folder).films.index
-    (folder / "Data_Entry_2017.csv").write_bytes(csv(METADATA, *(f"{film},5,0,20,M,AP" for film in ids)))
+    own = (f"{film},{int(film[:8])},{k},20,M,AP" for k, film in enumerate(reversed(ids)))
+    (folder / "Data_Entry_2017.csv").write_bytes(csv(METADATA, *own))
     (folder / "BBox_List_2017.csv").write_bytes(csv(BOXES, f"{ids[1]},Mass,1,2,3,4"))
     table = load_folder(folder)
     assert table.notes == ()
-    assert table.films["patient"].tolist() == [5] * 4
+    assert described(table) == [(film, int(film[:8]), 3 - k, 20, "M", "AP") for k, film in enumerate(ids)]
 
 
 def test_the_latest_metadata_are_taken_packed_or_not(folder: Path) -> None:
@@ -113,19 +115,80 @@ def test_the_file_of_a_folder_that_is_wrong_is_named(folder: Path, name: str) ->
         load_folder(folder)
 
 
-@pytest.mark.xfail(strict=True, reason="IsADirectoryError: a folder of that name is read like a file", raises=OSError)
 def test_a_folder_that_is_named_like_the_metadata_is_no_crash(folder: Path) -> None:
     (folder / "Data_Entry_2017.csv").mkdir()
     assert len(load_folder(folder)) == 4
 
 
-@pytest.mark.xfail(strict=True, reason="“1 ages”, “1 films are”, “1 boxes are”")
-def test_a_note_on_one_thing_is_in_the_singular(tmp_path: Path) -> None:
-    (tmp_path / "preprocessed_data.csv").write_bytes(csv(HEADER, *label_lines(2)))
+@pytest.mark.parametrize("ending", ["xlsx", "csv.bak", "csv.zip", "txt", "csv.gz.part"])
+def test_metadata_are_csv_files_packed_or_not(folder: Path, ending: str) -> None:
+    before = load_folder(folder)
+    (folder / f"Data_Entry_2017.{ending}").write_bytes(b"no table")
+    assert load_folder(folder).notes == before.notes
+    (folder / "Data_Entry_2017.csv").write_bytes(csv(METADATA, "00000002_000.png,2,0,31,M,PA"))
+    assert load_folder(folder).films["age"]["00000002_000.png"] == 31
+
+
+def test_notes_count_what_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "preprocessed_data.csv").write_bytes(csv(HEADER, *label_lines(3)))
     (tmp_path / "Data_Entry_2017.csv").write_bytes(csv(METADATA, "00000001_000.png,1,0,414,M,PA"))
     (tmp_path / "BBox_List_2017.csv").write_bytes(csv(BOXES, "00000009_000.png,Mass,1,2,3,4"))
-    notes = " ".join(load_folder(tmp_path).notes)
-    assert not [words for words in ("1 ages", "1 of 2 films are", "1 boxes") if words in notes]
+    assert load_folder(tmp_path).notes == (
+        "Ages above 120 years in Data_Entry_2017.csv: 1 (row 2). They count as unknown.",
+        "Films without metadata, of unknown age, sex and view: 2 of 3.",
+        "Boxes on films that are not in the table, left out: 1.",
+    )
+
+
+def test_image_ids_are_taken_apart_as_their_text_says() -> None:
+    rng = np.random.default_rng(0)
+    patients = [0, 1, 9, 10, 99_999_999, 12_345_678, 90_000_000, *rng.integers(0, 10**8, 500).tolist()]
+    ids = [film_id(patient, number) for patient, number in zip(patients, rng.integers(0, 1000, 507), strict=True)]
+    ids += [film_id(99_999_999, 999), film_id(0, 999), film_id(1, 0)]
+    for given in (ids, pd.Index(ids), pd.Series(ids, dtype="str"), np.array(ids, object)):
+        patient, number = _numbers(given)
+        assert patient.tolist() == [int(film.partition("_")[0]) for film in ids]
+        assert number.tolist() == [int(film.partition("_")[2].removesuffix(".png")) for film in ids]
+        assert (patient.dtype, number.dtype) == (np.int64, np.int64)
+        assert _key(given).tolist() == [int(film[:8] + film[9:12]) for film in ids]
+    assert [part.shape for part in _numbers([])] == [(0,), (0,)]
+
+
+def test_films_at_both_ends_of_the_numbers_find_their_own_metadata_and_boxes(tmp_path: Path) -> None:
+    ids = [film_id(*film) for film in ((0, 999), (1, 0), (99_999_999, 999), (99_999_999, 0), (0, 0), (10, 1), (1, 10))]
+    (tmp_path / "preprocessed_data.csv").write_bytes(csv(HEADER, *map(label_line, ids)))
+    own = [f"{film},{int(film[:8])},{k},{k + 20},F,AP" for k, film in enumerate(ids)]
+    (tmp_path / "Data_Entry_2017.csv").write_bytes(csv(METADATA, *own[::-1]))
+    (tmp_path / "BBox_List_2017.csv").write_bytes(csv(BOXES, f"{ids[2]},Mass,1,2,3,4", f"{ids[4]},Mass,1,2,3,4"))
+    table = load_folder(tmp_path)
+    assert described(table) == [(film, int(film[:8]), k, k + 20, "F", "AP") for k, film in enumerate(ids)]
+    assert table.has_box.tolist() == [k in (2, 4) for k in range(7)]
+
+
+def test_an_upload_of_ten_times_the_release_is_read_soon() -> None:
+    data = many_films(1_121_200)
+    start = time.process_time()
+    table = load_upload(data, "films.csv")
+    assert time.process_time() - start < 20
+    assert table.labels.shape == (1_121_200, 15)
+    assert table.labels.sum(axis=0).tolist() == [1_121_200] + [0] * 14
+    films, nih = table.films, release().films
+    assert films.index[[0, 1, -1]].tolist() == ["00000000_000.png", "00000000_001.png", "00001121_199.png"]
+    np.testing.assert_array_equal(films["patient"], np.arange(1_121_200) // 1000)
+    # Of patients from 0 to 1,120 there are all numbers, and of the 1,121st those below 200.
+    known = nih[(nih["patient"] < 1121) | ((nih["patient"] == 1121) & (nih.index < "00001121_200.png"))]
+    at = [int(film[:8] + film[9:12]) for film in known.index]
+    pd.testing.assert_frame_equal(films.iloc[at], known, check_exact=True)
+    others = np.delete(np.arange(1_121_200), at)
+    np.testing.assert_array_equal(films["follow_up"].to_numpy()[others], others % 1000)
+    assert np.isnan(films["age"].to_numpy()[others]).all()
+    assert (films["sex"].cat.codes.to_numpy()[others] == 2).all()
+    assert (films["view"].cat.codes.to_numpy()[others] == 2).all()
+    boxes = release().boxes["image_id"].isin(known.index).sum()
+    assert table.notes == (
+        f"Age, sex and view are those that NIH gives for the same image ids ({len(known):,} of 1,121,200).",
+        f"Boxes are those that NIH gives for the same image ids ({boxes}).",
+    )
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from handmade_shards import film_fields, jpeg, write_shard
 
 from cxr.dataset import labelled
-from cxr.dataset.labelled import LabelledFilms, UnusableDataset, load_labelled_films, read_metadata
+from cxr.dataset.labelled import LabelledFilms, UnusableDataset, load_labelled_films, metadata_file, read_metadata
 from cxr.findings import CATEGORIES
 from cxr.radiograph import Radiograph, model_input, read_radiograph
 
@@ -197,7 +197,7 @@ NIH_TABLE = f"""Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Pa
 
 def test_nih_s_first_table_has_ages_in_words(tmp_path: Path) -> None:
     (tmp_path / "Data_Entry_2017.csv").write_text(NIH_TABLE)
-    metadata = read_metadata(tmp_path, IDS[:2])
+    metadata = read_metadata(metadata_file(tmp_path), IDS[:2])
     assert metadata["view"].tolist() == ["PA", "AP"]
     assert metadata["sex"].tolist() == ["M", "F"]
     assert metadata["source"].tolist() == ["unknown", "unknown"]
@@ -206,7 +206,7 @@ def test_nih_s_first_table_has_ages_in_words(tmp_path: Path) -> None:
 
 def test_a_film_that_nih_s_packed_table_lacks_is_unknown_but_keeps_its_patient(tmp_path: Path) -> None:
     (tmp_path / "Data_Entry_2017_v2020.csv.gz").write_bytes(gzip.compress(NIH_TABLE.encode()))
-    metadata = read_metadata(tmp_path, IDS)
+    metadata = read_metadata(metadata_file(tmp_path), IDS)
     assert metadata["patient"].tolist() == [12, 3, 3]
     assert metadata["view"].tolist() == ["PA", "AP", "unknown"]
 
@@ -214,21 +214,21 @@ def test_a_film_that_nih_s_packed_table_lacks_is_unknown_but_keeps_its_patient(t
 def test_the_folder_s_own_index_wins_over_nih_s(tmp_path: Path) -> None:
     (tmp_path / "Data_Entry_2017.csv").write_text(NIH_TABLE)
     (tmp_path / "images_index.csv").write_text(f"image_id,view\n{IDS[0]},LATERAL\n")
-    assert read_metadata(tmp_path, IDS[:2])["view"].tolist() == ["LATERAL", "unknown"]
+    assert read_metadata(metadata_file(tmp_path), IDS[:2])["view"].tolist() == ["LATERAL", "unknown"]
 
 
 def test_a_table_without_film_names_is_refused(tmp_path: Path) -> None:
     (tmp_path / "images_index.csv").write_text("film,patient\na,1\n")
     with pytest.raises(UnusableDataset, match=r"images_index\.csv has no column “Image Index”\."):
-        read_metadata(tmp_path, IDS)
+        read_metadata(metadata_file(tmp_path), IDS)
 
 
 def test_a_film_without_a_patient_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnusableDataset, match=r"^1 films have no patient id that is a number\.$"):
-        read_metadata(tmp_path, [*IDS, "scan.png"])
+        read_metadata(metadata_file(tmp_path), [*IDS, "scan.png"])
     (tmp_path / "images_index.csv").write_text(f"image_id,patient\n{IDS[0]},P12\n{IDS[1]},P3\n")
     with pytest.raises(UnusableDataset, match=r"^2 films have no patient id that is a number\.$"):
-        read_metadata(tmp_path, IDS)
+        read_metadata(metadata_file(tmp_path), IDS)
 
 
 def test_the_real_index_agrees_with_nih_s_own_table(shared_data: Path, tmp_path: Path) -> None:
@@ -236,5 +236,5 @@ def test_the_real_index_agrees_with_nih_s_own_table(shared_data: Path, tmp_path:
     (tmp_path / table).symlink_to(shared_data / "nih" / table)
     ids = pd.read_csv(shared_data / "nih" / "images_index.csv")["nih_image_index"].tolist()
     columns = ["patient", "view", "age", "sex"]
-    own, nih = (read_metadata(folder, ids)[columns] for folder in (shared_data / "nih", tmp_path))
+    own, nih = (read_metadata(metadata_file(folder), ids)[columns] for folder in (shared_data / "nih", tmp_path))
     pd.testing.assert_frame_equal(own, nih)

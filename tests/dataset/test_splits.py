@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr.dataset.labelled import read_metadata
+from cxr.dataset.labelled import metadata_file, read_metadata
 from cxr.dataset.splits import SPLITS, check_disjoint, split_by_patient, split_hash
 
 FRACTIONS = (0.60, 0.08, 0.12, 0.20)
@@ -114,7 +114,7 @@ def test_the_hash_follows_the_patients_and_not_the_films() -> None:
 @pytest.fixture(scope="module")
 def real_metadata(shared_data: Path) -> pd.DataFrame:
     ids = pd.read_csv(shared_data / "nih" / "images_index.csv")["nih_image_index"].tolist()
-    return read_metadata(shared_data / "nih", ids)
+    return read_metadata(metadata_file(shared_data / "nih"), ids)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -1,0 +1,145 @@
+"""`python -m cxr evaluate`: any bundle on any labelled films."""
+
+import argparse
+import glob
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from cxr.dataset.csv_file import InvalidTable
+from cxr.dataset.kaggle import read_boxes
+from cxr.dataset.labelled import LabelledFilms, UnusableDataset, load_images, load_shards, metadata_file
+from cxr.dataset.table import release
+from cxr.evaluation.compare import delong, paired_auroc
+from cxr.evaluation.metrics import resample_patients
+from cxr.evaluation.report import Comparison, ModelName, Report
+from cxr.evaluation.robustness import robustness
+from cxr.evaluation.run import report_of, score_films
+from cxr.evaluation.scored import ScoredFilms
+from cxr.evaluation.stored import store
+from cxr.model.bundle import BundleRejected, bundle_path, load_bundle
+from cxr.model.card import Estimate
+from cxr.model.engine import Engine
+from cxr.settings import settings
+from cxr.training.parts import held_out
+
+RANDOMISED_FILMS = 24
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate; returns the exit status."""
+    if args.images is not None and args.labels is None:
+        print("--images needs --labels.", file=sys.stderr)
+        return 2
+    try:
+        engine = Engine(load_bundle(bundle_path(args.model or settings().model)))
+        films = _films(args, engine)
+        name = "held-out patients" if args.held_out or args.store else str(args.images or args.tfrecords)
+        boxes = release().boxes if args.boxes is None else read_boxes(args.boxes.read_bytes(), args.boxes.name)
+        scored, cases = score_films(engine, films, name, boxes, _progress)
+        report = report_of(engine, scored, cases, args.held_out or args.store)
+        report = report.model_copy(update=_further(args, engine, films, scored))
+        if args.store:
+            store(engine.bundle, report, scored)
+        if args.json:
+            args.json.write_text(report.model_dump_json(indent=1) + "\n")
+    except (BundleRejected, UnusableDataset, InvalidTable, ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(in_words(report))
+    return 0
+
+
+def _films(args: argparse.Namespace, engine: Engine) -> LabelledFilms:
+    size, cache = engine.bundle.card.input_size, settings().cache_dir
+    if args.images is not None:
+        films = load_images(args.images, args.labels, size, cache, args.metadata)
+    else:
+        shards = [Path(path) for path in sorted(glob.glob(args.tfrecords, recursive=True))]  # noqa: PTH207
+        if not shards:
+            raise UnusableDataset(f"There are no shards at {args.tfrecords}.")
+        films = load_shards(shards, size, cache, args.metadata or _beside(shards))
+    if args.held_out or args.store:
+        return held_out(films, engine.bundle.card, args.tfrecords or args.images)
+    return films
+
+
+def _beside(shards: list[Path]) -> Path | None:
+    """The metadata in the shards' folder or the one above."""
+    folder = shards[0].parent
+    return metadata_file(folder) or next(
+        (
+            found
+            for pattern in ("images_index.csv", "Data_Entry_2017*.csv*")
+            for found in sorted(folder.parent.glob(pattern))
+        ),
+        None,
+    )
+
+
+def _further(args: argparse.Namespace, engine: Engine, films: LabelledFilms, scored: ScoredFilms) -> dict[str, object]:
+    """The parts of the report that take long, where they are asked for."""
+    parts: dict[str, object] = {}
+    if args.compare:
+        parts["comparison"] = _compared(args, engine, films, scored)
+    if args.robustness:
+        print("films made worse:", file=sys.stderr)
+        parts["robustness"] = tuple(robustness(engine, films.pixels, films.labels, scored.patients, _progress))
+    if args.randomisation:
+        # Both need Keras, which takes its time to load.
+        from cxr.evaluation.randomisation import randomisation
+        from cxr.model.export import load_keras
+
+        chosen = np.random.default_rng(0).permutation(len(films.labels))[:RANDOMISED_FILMS]
+        squares = np.asarray(films.pixels[np.sort(chosen)], np.float32)[..., None]
+        parts["randomisation"] = randomisation(load_keras(engine.bundle), squares)
+    return parts
+
+
+def _compared(args: argparse.Namespace, engine: Engine, films: LabelledFilms, scored: ScoredFilms) -> Comparison:
+    other = Engine(load_bundle(bundle_path(args.compare)))
+    if other.bundle.card.input_size != engine.bundle.card.input_size:
+        films = _films(args, other)
+    against, _ = score_films(other, films, scored.name)
+    if not films.metadata.index.equals(scored.metadata.index):
+        raise UnusableDataset("The two models were held out on other films; compare them on films that neither saw.")
+    resamples = resample_patients(scored.patients)
+    a, b = scored.abnormal_probability, against.abnormal_probability
+    return Comparison(
+        other=ModelName(name=other.bundle.name, sha256=other.bundle.sha256),
+        abnormal_auroc=paired_auroc(scored.abnormal, a, b, resamples),
+        delong=delong(scored.abnormal, a, b),
+    )
+
+
+def in_words(report: Report) -> str:
+    """The report in a few lines."""
+    task, work = report.abnormal, report.workload
+    lines = [
+        f"{report.model.name} on {report.films:,} films of {report.patients:,} patients ({report.test_set})",
+        f"abnormal: AUROC {_words(task.auroc)}, AUPRC {_words(task.auprc)} at {task.prevalence:.0%} abnormal; "
+        f"the view alone AUROC {_words(report.baselines.view_only.abnormal_auroc)}",
+        f"findings: macro-AUROC {_words(report.macro_auroc)} over {report.macro_findings} of 14; "
+        f"the view alone {_words(report.baselines.view_only.macro_auroc)}",
+        f"calibration error {_words(report.calibration.ece)}, {report.calibration.ece_before:.2f} before calibration",
+    ]
+    lines += [
+        f"at sensitivity {level} it could set aside {_words(share)} of the films"
+        for level, share in work.set_aside.items()
+    ]
+    if work.at_70 is not None:
+        lines.append(f"setting aside 70% would miss {_words(work.at_70.missed)} of the abnormal films")
+    if report.comparison is not None:
+        difference = _words(report.comparison.abnormal_auroc)
+        lines.append(f"AUROC for abnormal less that of {report.comparison.other.name}: {difference}")
+    return "\n".join(lines)
+
+
+def _words(estimate: Estimate | None) -> str:
+    return "too few to say" if estimate is None else f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+
+
+def _progress(done: int, of: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{done} of {of}", end="\n" if done == of else "", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""The page "How good is it?": separation, honesty, workload, where the maps point, for whom the model fails."""

@@ -1,0 +1,137 @@
+"""How well a model separates, what its thresholds do, and how honest its probabilities are."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from cxr.evaluation.metrics import Resamples
+from cxr.evaluation.rates import rates, rates_at_prevalence
+from cxr.evaluation.report import Report, Task
+from cxr.evaluation.scored import ScoredFilms
+from cxr.findings import CATEGORIES, FINDINGS, display_name
+from cxr.model.card import Card, Estimate
+from cxr.ui.chart import show_chart
+from cxr.ui.evaluation.curves import finding_rows, forest_chart, pr_chart, reliability_chart, roc_chart
+from cxr.ui.words import TOO_FEW, estimate_words, interval
+
+ABNORMAL = "Abnormal"
+
+
+def choose_task() -> str:
+    """ "Abnormal" or one of the findings."""
+    return st.selectbox(
+        "Question", [ABNORMAL, *FINDINGS], format_func=lambda n: n if n == ABNORMAL else display_name(n), key="question"
+    )
+
+
+def labels_and_scores(films: ScoredFilms, task: str) -> tuple[np.ndarray, np.ndarray]:
+    """Truth (n,) and score (n,) of a question."""
+    if task == ABNORMAL:
+        return films.abnormal, films.abnormal_probability
+    k = CATEGORIES.index(task)
+    return films.labels[:, k], films.probabilities[:, k]
+
+
+def thresholds_of(card: Card, task: str) -> dict[str, float]:
+    """The operating points' thresholds of a question."""
+    return {
+        point.name: point.threshold if task == ABNORMAL else point.findings[task].threshold
+        for point in card.operating_points
+    }
+
+
+def show_separation(report: Report, films: ScoredFilms, card: Card, task: str) -> None:
+    """ROC and precision-recall with the operating points, and all findings beside each other."""
+    found: Task = report.abnormal if task == ABNORMAL else report.findings[task]
+    labels, scores = labels_and_scores(films, task)
+    name = ABNORMAL if task == ABNORMAL else display_name(task)
+    if found.auroc is None or found.auprc is None:
+        st.info(f"{name}: films of {found.positive_patients} patients, {TOO_FEW}.", icon=":material/info:")
+    else:
+        left, right = st.columns(2, gap="medium")
+        with left:
+            show_chart(roc_chart(labels, scores, thresholds_of(card, task), name, estimate_words(found.auroc)))
+        with right:
+            show_chart(pr_chart(labels, scores, thresholds_of(card, task), name, estimate_words(found.auprc)))
+    view, prior = report.baselines.view_only, report.baselines.constant_prior_pooled_auc
+    st.markdown(
+        f"One who sees only the projection scores {interval(view.abnormal_auroc)} for abnormal and "
+        f"{interval(view.macro_auroc)} macro. Pooled over the findings the model scores {report.pooled_auroc:.3f}; the "
+        f"findings' shares alone, without a film, {prior:.3f}."
+    )
+    rows = {"Macro-AUROC": report.macro_auroc, **finding_rows(report, "auroc")}
+    show_chart(forest_chart("auroc", "AUROC finding by finding", rows, 0.5, "AUROC with 95% interval", 0.2))
+    st.dataframe(_table(report), hide_index=True, height="content", alt="Every finding with its metrics")
+
+
+def _table(report: Report) -> pd.DataFrame:
+    tasks = {ABNORMAL: report.abnormal} | {display_name(name): task for name, task in report.findings.items()}
+    return pd.DataFrame(
+        [
+            {
+                "Question": name,
+                "Films with it": task.n_positive,
+                "of patients": task.positive_patients,
+                "AUROC": interval(task.auroc),
+                "AUPRC": interval(task.auprc),
+                "Sensitivity": interval(task.sensitivity),
+                "Specificity": interval(task.specificity),
+                "PPV": interval(task.ppv),
+                "NPV": interval(task.npv),
+                "Accuracy": interval(task.accuracy),
+                "F1": interval(task.f1),
+            }
+            for name, task in tasks.items()
+        ]
+    )
+
+
+def show_threshold(report: Report, films: ScoredFilms, card: Card, task: str, resamples: Resamples) -> None:
+    """A threshold to move, and everything that moves with it."""
+    labels, scores = labels_and_scores(films, task)
+    known = thresholds_of(card, task)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        threshold = st.slider(
+            "Threshold", 0.0, 1.0, float(round(known["balanced"], 3)), 0.005, format="%.3f", key=f"threshold-{task}"
+        )
+        st.caption("; ".join(f"{name} {value:.3f}" for name, value in known.items()))
+    with right:
+        share = st.slider("Share of films with it where you work", 1, 99, 30, format="%d%%", key="site") / 100
+    flagged = scores >= threshold
+    there = rates_at_prevalence(labels, flagged, resamples, share)
+    here = rates(labels, flagged, resamples)
+    st.table(_confusion(labels, flagged), border="horizontal", width="content")
+    st.markdown(
+        f"- Sensitivity {_percent(here.sensitivity)}, specificity {_percent(here.specificity)}.\n"
+        f"- At a share of {share:.0%}: right when flagged (PPV) {_percent(there.ppv)}, right when not (NPV) "
+        f"{_percent(there.npv)}.\n"
+        f"- Per 100 films there: {_number(there.flagged_per_100)} flagged, {_number(there.missed_per_100)} missed.\n"
+        f"- Worklist: {_percent(_rest(here.flagged))} of these films would be set aside."
+    )
+    st.caption("It supposes that films there are as hard as these: that only the share of positives differs.")
+    calibration = report.calibration
+    show_chart(reliability_chart(report))
+    st.markdown(
+        f"Expected calibration error {calibration.ece_before:.3f} before, {interval(calibration.ece)} after "
+        f"calibration; Brier score {calibration.brier_before:.3f} before, {interval(calibration.brier)} after."
+    )
+
+
+def _confusion(labels: np.ndarray, flagged: np.ndarray) -> pd.DataFrame:
+    counts = [[int(((labels == truth) & (flagged == verdict)).sum()) for verdict in (True, False)] for truth in (1, 0)]
+    return pd.DataFrame(counts, index=["With", "Without"], columns=["Flagged", "Not flagged"])
+
+
+def _rest(estimate: Estimate | None) -> Estimate | None:
+    if estimate is None:
+        return None
+    return Estimate(value=1 - estimate.value, low=1 - estimate.high, high=1 - estimate.low)
+
+
+def _percent(estimate: Estimate | None) -> str:
+    return TOO_FEW if estimate is None else f"{estimate.value:.0%} ({estimate.low:.0%} to {estimate.high:.0%})"
+
+
+def _number(estimate: Estimate | None) -> str:
+    return TOO_FEW if estimate is None else f"{estimate.value:.0f} ({estimate.low:.0f} to {estimate.high:.0f})"

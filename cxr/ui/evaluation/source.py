@@ -1,0 +1,38 @@
+"""Which evaluation the page shows: that which a bundle carries."""
+
+import streamlit as st
+
+from cxr.evaluation.metrics import Resamples, resample_patients
+from cxr.evaluation.scored import ScoredFilms
+from cxr.evaluation.stored import StoredEvaluation, load_evaluation
+from cxr.model.bundle import CARD_FILE, Bundle, BundleRejected, bundle_names, bundle_path, file_sha256, load_bundle
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the evaluation")
+def _loaded(name: str, card_sha256: str) -> tuple[Bundle, StoredEvaluation | None, Resamples | None]:
+    # `card_sha256` is for the cache's key: a bundle replaced under its name is loaded anew.
+    bundle = load_bundle(bundle_path(name))
+    stored = load_evaluation(bundle)
+    return bundle, stored, None if stored is None else resample_patients(stored.films.patients)
+
+
+def evaluated(name: str) -> tuple[Bundle, StoredEvaluation | None, Resamples | None]:
+    """A bundle with its evaluation and the resamples of its films; no evaluation if it carries none.
+
+    Raises:
+        BundleRejected: the bundle or its evaluation can't be read.
+    """
+    try:
+        return _loaded(name, file_sha256(bundle_path(name) / CARD_FILE))
+    except OSError as error:
+        raise BundleRejected(f"The model {name} is being replaced. Reload the page in a moment.") from error
+
+
+def choices() -> list[str]:
+    """Names of all bundles."""
+    return bundle_names()
+
+
+def same_films(a: ScoredFilms, b: ScoredFilms) -> bool:
+    """Whether two evaluations are of the same films, in the same order."""
+    return len(a.labels) == len(b.labels) and bool((a.metadata.index == b.metadata.index).all())

@@ -1,0 +1,84 @@
+"""How good is it?: what a model did on patients who had no part in making it. Open to everybody."""
+
+import streamlit as st
+
+from cxr.model.bundle import BundleRejected
+from cxr.settings import settings
+from cxr.ui.evaluation.separation import choose_task, show_separation, show_threshold
+from cxr.ui.evaluation.source import choices, evaluated
+from cxr.ui.evaluation.trust import show_comparison, show_groups, show_mistakes, show_places, show_robustness
+from cxr.ui.evaluation.worklist import show_simulation, show_workload
+from cxr.ui.front_door import enter
+from cxr.ui.words import interval, plain
+
+enter()
+
+SECTIONS = (
+    "Separation",
+    "Thresholds",
+    "Worklist",
+    "Where it looks",
+    "For whom it fails",
+    "Worse films",
+    "Mistakes",
+    "Compare",
+)
+
+names = choices()
+serving = settings().model
+left, right = st.columns([3, 1], vertical_alignment="bottom")
+with right:
+    name = st.selectbox("Model", names, index=names.index(serving) if serving in names else 0, key="evaluated-model")
+with left:
+    st.title("How good is it?", anchor=False)
+try:
+    bundle, stored, resamples = evaluated(name)
+except BundleRejected as error:
+    st.error(plain(str(error)), icon=":material/error:")
+    st.stop()
+if stored is None or resamples is None:
+    st.info(
+        f"The model {plain(name)} carries no evaluation. Make it: `python -m cxr evaluate --tfrecords GLOB "
+        f"--model {plain(name)} --store`.",
+        icon=":material/info:",
+    )
+    st.stop()
+
+report, films = stored.report, stored.films
+view_alone = report.baselines.view_only.abnormal_auroc
+st.markdown(
+    f"**{plain(name)}** on {report.films:,} films of {report.patients:,} {plain(report.test_set)}: AUROC for abnormal "
+    f"{interval(report.abnormal.auroc)}, by the view alone {interval(view_alone)}; macro over {report.macro_findings} "
+    f"of 14 findings {interval(report.macro_auroc)}. Intervals: 95%, bootstrap over patients."
+)
+opened = st.session_state.get("evaluation-section", SECTIONS[0])
+tabs = dict(zip(SECTIONS, st.tabs(SECTIONS, default=opened, key="how-good", on_change="rerun"), strict=True))
+section = st.session_state["evaluation-section"] = next(label for label, tab in tabs.items() if tab.open)
+with tabs[section]:
+    if section in ("Separation", "Thresholds"):
+        task = choose_task()
+        if section == "Separation":
+            show_separation(report, films, bundle.card, task)
+        else:
+            show_threshold(report, films, bundle.card, task, resamples)
+    elif section == "Worklist":
+        show_workload(report, films, resamples)
+        show_simulation(films)
+    elif section == "Where it looks":
+        show_places(report)
+    elif section == "For whom it fails":
+        show_groups(report)
+    elif section == "Worse films":
+        show_robustness(report)
+    elif section == "Mistakes":
+        show_mistakes(films)
+    else:
+        show_comparison(name, [other for other in names if other != name], films, resamples)
+st.download_button(
+    "Report (JSON)",
+    lambda: report.model_dump_json(indent=1),
+    f"{name}-report.json",
+    "application/json",
+    icon=":material/download:",
+    on_click="ignore",
+)
