@@ -91,6 +91,8 @@ def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--randomisation", action="store_true", help="also whether the maps depend on the weights")
     parser.add_argument("--store", action="store_true", help="keep the result in the bundle; implies --held-out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write it for reading and printing here")
+    parser.add_argument("--pdf", type=Path, metavar="FILE", help="write it as PDF here")
 
 
 def _add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -163,7 +165,7 @@ def _dataset(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from cxr.evaluation.command import run
+    from cxr.evaluate import run
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     return run(args)

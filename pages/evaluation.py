@@ -4,6 +4,7 @@ import streamlit as st
 
 from cxr.model.bundle import BundleRejected
 from cxr.settings import settings
+from cxr.ui.evaluation.downloads import show_downloads
 from cxr.ui.evaluation.separation import choose_task, show_separation, show_threshold
 from cxr.ui.evaluation.source import choices, evaluated
 from cxr.ui.evaluation.trust import show_comparison, show_groups, show_mistakes, show_places, show_robustness
@@ -74,11 +75,4 @@ with tabs[section]:
         show_mistakes(films)
     else:
         show_comparison(name, [other for other in names if other != name], films, resamples)
-st.download_button(
-    "Report (JSON)",
-    lambda: report.model_dump_json(indent=1),
-    f"{name}-report.json",
-    "application/json",
-    icon=":material/download:",
-    on_click="ignore",
-)
+show_downloads(name, report, films)

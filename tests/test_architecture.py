@@ -16,7 +16,7 @@ LAYERS: Final = (
     ("cxr.findings", "cxr.settings"),
     ("cxr.model", "cxr.dataset", "cxr.radiograph", "cxr.samples"),
     ("cxr.training", "cxr.evaluation"),
-    ("cxr.worklist", "cxr.jobs", "cxr.registry", "cxr.report", "cxr.classify", "cxr.cli"),
+    ("cxr.worklist", "cxr.jobs", "cxr.registry", "cxr.report", "cxr.classify", "cxr.evaluate", "cxr.cli"),
     ("cxr.ui", "cxr.__main__"),
     ("app", "pages"),
 )

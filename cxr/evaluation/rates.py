@@ -1,6 +1,6 @@
 """What a threshold does on test films: rates, what they mean at another prevalence, who is missed, how honest it is.
 
-A bootstrap cannot see an error that no film shows: where all of few films went well, its interval is [1, 1].
+A bootstrap cannot see an error that no film shows; `never_certain` widens its interval there.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from cxr.evaluation.metrics import MIN_PATIENTS, Resamples, estimate, rate_estimate
+from cxr.evaluation.metrics import MIN_PATIENTS, Resamples, estimate, never_certain, rate_estimate
 from cxr.evaluation.precision import check_scored
 from cxr.model.card import Estimate
 
@@ -133,7 +133,9 @@ def rates(labels: np.ndarray, flagged: np.ndarray, resamples: Resamples) -> Rate
     positive, everything = labels.astype(bool), np.ones(len(labels), bool)
 
     def rate(of: Callable[[Counts], np.ndarray], *about: np.ndarray) -> Estimate | None:
-        return counted(of) if all(_enough(mask, resamples) for mask in about) else None
+        if not all(_enough(mask, resamples) for mask in about):
+            return None
+        return never_certain(counted(of), min(len(np.unique(resamples.patients[mask])) for mask in about))
 
     return Rates(
         sensitivity=rate(_sensitivity, positive),

@@ -33,6 +33,7 @@ from cxr.model.engine import BATCH, Engine
 
 SENSITIVITIES: Final = (0.99, 0.98, 0.95)
 CHOSEN_POINT: Final = "balanced"
+HELD_OUT: Final = "held-out patients"
 
 
 def score_films(

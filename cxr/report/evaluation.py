@@ -182,4 +182,4 @@ def _worse(report: Report) -> list[Block]:
 
 
 def _words(estimate: Estimate | None) -> str:
-    return TOO_FEW if estimate is None else f"{estimate.value:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
+    return TOO_FEW if estimate is None else f"{estimate.value:.2f} ({estimate.low:.2f}–{estimate.high:.2f})"

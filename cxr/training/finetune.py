@@ -16,13 +16,17 @@ import numpy as np
 import cxr
 from cxr.dataset.labelled import LabelledFilms, UnusableDataset, load_labelled_films
 from cxr.dataset.splits import SPLITS, split_hash
+from cxr.dataset.table import release
 from cxr.evaluation.evaluate import evaluate
 from cxr.evaluation.metrics import MIN_PATIENTS, enough
+from cxr.evaluation.run import HELD_OUT, report_of, score_films
+from cxr.evaluation.stored import store
 from cxr.evaluation.thresholds import Scored, operating_points
 from cxr.model import backbones, classifier, efficientnet_lite
 from cxr.model.bundle import MAPS, Bundle
 from cxr.model.card import Calibration, Card, Data, Epoch, Evaluation, OperatingPoint, SplitCount
 from cxr.model.classifier import build_classifier
+from cxr.model.engine import Engine
 from cxr.model.export import check_writable, predict, write_bundle
 from cxr.model.geometry import measure_map_shift
 from cxr.radiograph import model_input, read_radiograph
@@ -95,7 +99,10 @@ def finetune(
         versions={"cxr": cxr.__version__} | {p: version(p) for p in ("keras", "tensorflow", "onnxruntime", "numpy")},
         files={},
     )
-    return write_bundle(out, model, card, probe_films(config.input_size))
+    bundle = write_bundle(out, model, card, probe_films(config.input_size))
+    engine = Engine(bundle)
+    scored, cases = score_films(engine, parts["test"], HELD_OUT, release().boxes)
+    return store(bundle, report_of(engine, scored, cases, held_out=True), scored)
 
 
 def _trained(

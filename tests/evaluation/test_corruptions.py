@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter, rotate
+from scipy.stats import poisson
 
 from cxr.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 
@@ -156,6 +157,12 @@ def test_quantum_noise_of_an_area_does_not_depend_on_the_pixels_it_is_cut_into()
     fine = one(even(90, 224), "Quantum noise", 3).astype(float)
     assert fine.reshape(112, 2, 112, 2).mean((1, 3)).std() == pytest.approx(coarse.std(), rel=0.05)
     assert fine.std() == pytest.approx(2 * coarse.std(), rel=0.05)
+
+
+def test_quantum_noise_is_cut_off_at_white() -> None:
+    noisy = one(even(255, 320), "Quantum noise", 5)
+    assert (noisy == 255).mean() == pytest.approx(poisson.sf(11, 12), abs=0.01)
+    assert (noisy < 25).mean() == pytest.approx(poisson.cdf(1, 12), abs=0.001)
 
 
 def test_quantum_noise_leaves_black_black_and_pixels_independent() -> None:

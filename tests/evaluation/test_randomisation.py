@@ -74,6 +74,15 @@ def test_what_does_not_vary_is_no_map_to_compare_with_and_resembles_nothing() ->
     assert spearman(varies, np.zeros(5)) == 0
 
 
+def test_flat_maps_of_the_randomised_model_are_counted() -> None:
+    original = np.random.default_rng(0).normal(size=(3, 14, 9))
+    other = original.copy()
+    other[1, :7] = 2
+    other[2] = 0
+    for row, expected in zip(module._compare(original, other), ([1, 0.5, 0],) * 3 + ([0, 0.5, 1],), strict=True):
+        np.testing.assert_allclose(row, expected)
+
+
 def test_the_model_as_it_is_has_its_own_maps(result: Randomisation) -> None:
     first = result.stages[0]
     assert (first.layers, first.flat) == (0, 0)

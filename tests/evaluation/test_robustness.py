@@ -152,11 +152,12 @@ def test_macro_auroc_is_the_mean_over_findings() -> None:
     films, labels, patients = bright_if_abnormal()
     labels[:, CATEGORIES.index("Edema")] = np.arange(60) % 3 == 0
     labels[:, CATEGORIES.index("Hernia")] = np.arange(60) < 4
-    clean, *_ = robustness(Reader(), films, labels, patients)
-    logits, _ = Reader().run(films.astype(np.float32))
-    expected, count = macro_auroc_estimate(labels[:, 1:], logits[:, 1:], resample_patients(patients, 10))
-    assert count == 2
-    assert clean.macro_auroc == pytest.approx(expected.value)
+    clean, _, inverted = robustness(Reader(), films, labels, patients)
+    for row, shown in ((clean, films), (inverted, 255 - films)):
+        logits, _ = Reader().run(shown.astype(np.float32))
+        expected, count = macro_auroc_estimate(labels[:, 1:], logits[:, 1:], resample_patients(patients, 10))
+        assert count == 2
+        assert row.macro_auroc == pytest.approx(expected.value)
 
 
 def by_pairs(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -188,13 +189,14 @@ def test_the_change_is_paired_on_resamples_of_patients() -> None:
 @pytest.mark.usefixtures("few")
 def test_calibration_error_is_of_the_abnormal_probability_with_an_interval() -> None:
     films, labels, patients = bright_if_abnormal()
-    clean, *_ = robustness(Reader(), films, labels, patients)
-    abnormal = 1 - expit(SLOPE * Reader().run(films.astype(np.float32))[0][:, 0] + INTERCEPT)
+    clean, _, inverted = robustness(Reader(), films, labels, patients)
     truth, weights = 1 - labels[:, 0].astype(int), resample_patients(patients, seed=module.SEED).weights
-    low, high = np.percentile(calibration_error(truth, abnormal, weights), [2.5, 97.5])
-    assert clean.calibration_error.value == pytest.approx(calibration_error(truth, abnormal)[0])
-    assert (clean.calibration_error.low, clean.calibration_error.high) == pytest.approx((low, high))
-    assert clean.abnormal_probability == pytest.approx(abnormal.mean())
+    for row, shown in ((clean, films), (inverted, 255 - films)):
+        abnormal = 1 - expit(SLOPE * Reader().run(shown.astype(np.float32))[0][:, 0] + INTERCEPT)
+        low, high = np.percentile(calibration_error(truth, abnormal, weights), [2.5, 97.5])
+        assert row.calibration_error.value == pytest.approx(calibration_error(truth, abnormal)[0])
+        assert (row.calibration_error.low, row.calibration_error.high) == pytest.approx((low, high))
+        assert row.abnormal_probability == pytest.approx(abnormal.mean())
 
 
 @pytest.mark.usefixtures("few")

@@ -15,12 +15,15 @@ from cxr.evaluation.compare import delong, paired_auroc
 from cxr.evaluation.metrics import resample_patients
 from cxr.evaluation.report import Comparison, ModelName, Report
 from cxr.evaluation.robustness import robustness
-from cxr.evaluation.run import report_of, score_films
+from cxr.evaluation.run import HELD_OUT, report_of, score_films
 from cxr.evaluation.scored import ScoredFilms
 from cxr.evaluation.stored import store
 from cxr.model.bundle import BundleRejected, bundle_path, load_bundle
 from cxr.model.card import Estimate
 from cxr.model.engine import Engine
+from cxr.report.evaluation import document
+from cxr.report.html import to_html
+from cxr.report.pdf import to_pdf
 from cxr.settings import settings
 from cxr.training.parts import held_out
 
@@ -35,20 +38,30 @@ def run(args: argparse.Namespace) -> int:
     try:
         engine = Engine(load_bundle(bundle_path(args.model or settings().model)))
         films = _films(args, engine)
-        name = "held-out patients" if args.held_out or args.store else str(args.images or args.tfrecords)
+        name = HELD_OUT if args.held_out or args.store else str(args.images or args.tfrecords)
         boxes = release().boxes if args.boxes is None else read_boxes(args.boxes.read_bytes(), args.boxes.name)
         scored, cases = score_films(engine, films, name, boxes, _progress)
         report = report_of(engine, scored, cases, args.held_out or args.store)
         report = report.model_copy(update=_further(args, engine, films, scored))
         if args.store:
             store(engine.bundle, report, scored)
-        if args.json:
-            args.json.write_text(report.model_dump_json(indent=1) + "\n")
+        _write(args, report, scored)
     except (BundleRejected, UnusableDataset, InvalidTable, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     print(in_words(report))
     return 0
+
+
+def _write(args: argparse.Namespace, report: Report, films: ScoredFilms) -> None:
+    if args.json:
+        args.json.write_text(report.model_dump_json(indent=1) + "\n")
+    if args.html or args.pdf:
+        title, blocks = f"How good is the model {report.model.name}?", document(report, films)
+        if args.html:
+            args.html.write_text(to_html(blocks, title))
+        if args.pdf:
+            args.pdf.write_bytes(to_pdf(blocks, title))
 
 
 def _films(args: argparse.Namespace, engine: Engine) -> LabelledFilms:
