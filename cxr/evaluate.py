@@ -138,7 +138,7 @@ def in_words(report: Report) -> str:
         f"calibration error {_words(report.calibration.ece)}, {report.calibration.ece_before:.2f} before calibration",
     ]
     lines += [
-        f"at sensitivity {level} it could set aside {_words(share)} of the films"
+        f"share of the films that it could set aside at sensitivity {level}: {_words(share)}"
         for level, share in work.set_aside.items()
     ]
     if work.at_70 is not None:

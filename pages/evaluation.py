@@ -66,7 +66,7 @@ with tabs[section]:
         show_workload(report, films, resamples)
         show_simulation(films)
     elif section == "Where it looks":
-        show_places(report)
+        show_places(report, films, name)
     elif section == "For whom it fails":
         show_groups(report)
     elif section == "Worse films":

@@ -32,7 +32,9 @@ def held_out(films: LabelledFilms, card: Card, where: Path | str) -> LabelledFil
         UnusableDataset: they are other films: the split made of them is not the one that the card describes.
     """
     split = split_films(films, TrainingConfig.model_validate(card.training))
-    if split_hash(films.metadata["patient"], split) != card.data.hash:
+    counts = {name: (split == name).sum() for name in card.data.splits}
+    same_films = all(counts[name] == known.films for name, known in card.data.splits.items())
+    if not same_films or split_hash(films.metadata["patient"], split) != card.data.hash:
         raise UnusableDataset(
             f"The films of {where} are not those that the model {card.name} was made from, so its held-out patients "
             "can't be told from the others."

@@ -16,11 +16,21 @@ def _engine(name: str, card_sha256: str) -> Engine:
     return Engine(load_bundle(bundle_path(name)))
 
 
+def engine_of(name: str) -> Engine:
+    """The engine of a bundle; a changed bundle is loaded anew.
+
+    Raises:
+        BundleRejected: it can't be used.
+        OSError: it is being replaced.
+    """
+    return _engine(name, file_sha256(bundle_path(name) / CARD_FILE))
+
+
 def serving_engine() -> Engine:
     """The engine of the serving bundle; a changed bundle is loaded anew. A rejected one stops the page."""
     name = settings().model
     try:
-        return _engine(name, file_sha256(bundle_path(name) / CARD_FILE))
+        return engine_of(name)
     except OSError:
         st.error("The serving model is being replaced. Reload the page in a moment.", icon=":material/error:")
         st.stop()

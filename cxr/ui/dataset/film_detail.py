@@ -103,7 +103,7 @@ def with_boxes(grey: np.ndarray, boxes: pd.DataFrame) -> Image.Image:
     """A film with boxes and their findings drawn on it.
 
     Args:
-        grey: uint8 (height, width), the film at any size.
+        grey: uint8 (height, width) or (height, width, 3), the film at any size.
         boxes: with `finding`, and x, y, w, h in pixels of the film at 1024 x 1024.
 
     Returns:

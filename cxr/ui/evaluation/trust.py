@@ -14,6 +14,7 @@ from cxr.ui.chart import show_chart
 from cxr.ui.dataset.film_detail import open_film
 from cxr.ui.dataset.film_grid import film_grid, thumbs
 from cxr.ui.dataset.source import current_store, current_table
+from cxr.ui.evaluation.boxed import show_boxed_films
 from cxr.ui.evaluation.curves import forest_chart, groups_of
 from cxr.ui.evaluation.source import evaluated, same_films
 from cxr.ui.evaluation.triage_charts import robustness_chart
@@ -51,7 +52,7 @@ def show_groups(report: Report) -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Every group with its films and metrics")
 
 
-def show_places(report: Report) -> None:
+def show_places(report: Report, films: ScoredFilms, name: str) -> None:
     """Where it looks."""
     if report.localisation is None:
         st.info("None of these films has a box that a radiologist drew.", icon=":material/select:")
@@ -73,6 +74,7 @@ def show_places(report: Report) -> None:
             f"Published T(IoBB), mean over eight findings and all 984 boxes: {published} (Wang et al. 2017, table 4). "
             "These here are few films."
         )
+        show_boxed_films(films, name)
     st.subheader("Do the maps depend on the weights?", anchor=False)
     if report.randomisation is None:
         st.info("Not measured: `python -m cxr evaluate --held-out --randomisation --store`.", icon=":material/info:")
@@ -87,9 +89,9 @@ def show_places(report: Report) -> None:
 def _place_row(name: str, part: Localised) -> dict[str, object]:
     row: dict[str, object] = {"Finding": name, "Boxed films": part.cases, "Patients": part.patients}
     row |= _measured("Pointing", part.pointing)
+    row["Better than chance"] = {True: "yes", False: "not shown", None: TOO_FEW}[part.better_than_chance]
     for k, level in enumerate(IOBB):
         row |= _measured(f"IoBB > {level}", None if part.iobb is None else part.iobb[k])
-    row["Better than chance"] = {True: "yes", False: "not shown", None: TOO_FEW}[part.better_than_chance]
     return row
 
 

@@ -42,7 +42,8 @@ def show_workload(report: Report, films: ScoredFilms, resamples: Resamples) -> N
             )
         for sensitivity in (0.99, 0.98, 0.95):
             aside = set_aside_at(films.abnormal, films.abnormal_probability, resamples, sensitivity, share)
-            st.markdown(f"- At sensitivity {sensitivity:.0%}: {_share(aside)} of the films could be set aside.")
+            could = f"{_share(aside)} of the films could be set aside" if aside else TOO_FEW
+            st.markdown(f"- At sensitivity {sensitivity:.0%}: {could}.")
         st.caption(
             f"At {own if share is None else share:.0%} abnormal films. Thresholds are chosen on these very films: this "
             "is what the scores could do, not what a threshold fixed before will do. Nobody should set films aside by "

@@ -1,0 +1,51 @@
+"""Held-out films with radiologists' boxes over the model's heatmap of the boxed finding."""
+
+from typing import Final
+
+import numpy as np
+import streamlit as st
+
+from cxr.dataset.tfrecord import UnreadableShard
+from cxr.evaluation.scored import ScoredFilms, film_key
+from cxr.findings import display_name
+from cxr.model.heatmap import overlay, supporting_map, upsample
+from cxr.radiograph import UnreadableFilm, read_radiograph
+from cxr.ui.dataset.film_detail import with_boxes
+from cxr.ui.dataset.source import current_store, current_table
+from cxr.ui.model import engine_of
+from cxr.ui.words import plain
+
+MOST: Final = 8
+ACROSS: Final = 4
+OPACITY: Final = 0.5
+
+
+def show_boxed_films(films: ScoredFilms, name: str) -> None:
+    """Pictures, where the films are at hand: heatmap of the boxed finding with the boxes over it."""
+    table = current_table()
+    store = current_store(table)
+    if store is None:
+        st.caption("Start the app with the films (`CXR_DATA=/path`) to see them with boxes and heatmaps.")
+        return
+    held_out = set(films.metadata.index)
+    rows = [int(row) for row in dict.fromkeys(table.box_row) if store.available[row]]
+    rows = [row for row in rows if film_key(str(table.films.index[row])) in held_out][:MOST]
+    engine = engine_of(name)
+    places = [place for _ in range(-(-len(rows) // ACROSS)) for place in st.columns(ACROSS)]
+    for row, place in zip(rows, places, strict=False):
+        boxes = table.boxes[table.box_row == row]
+        finding = str(boxes["finding"].iloc[0])
+        try:
+            film = read_radiograph(store.read(row).image)
+        except (UnreadableShard, UnreadableFilm) as error:
+            place.caption(plain(str(error)))
+            continue
+        grey = np.rint(film.pixels * 255).astype(np.uint8)
+        grid = supporting_map(engine.predict([film])[0].evidence(finding))
+        heat = None if grid is None else upsample(grid, grey.shape[0], grey.shape[1], engine.bundle.card.map_shift)
+        words = f"{table.films.index[row]}: {display_name(finding)}"
+        place.image(
+            with_boxes(np.asarray(overlay(grey, heat, OPACITY)), boxes),
+            caption=plain(words),
+            alt=f"Film with heatmap and box, {words}",
+        )
