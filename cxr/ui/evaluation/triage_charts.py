@@ -97,14 +97,23 @@ def turnaround_chart(result: Simulation) -> Chart:
     return Chart("turnaround", figure, table, "Bars of minutes to report for abnormal and other films, in both orders")
 
 
-def robustness_chart(rows: tuple[Robustness, ...]) -> Chart:
-    """AUROC for abnormal against severity, a line for each corruption."""
+def robustness_chart(rows: tuple[Robustness, ...], measure: str) -> Chart:
+    """A measure against severity, a line for each corruption.
+
+    Args:
+        rows: of an evaluation, the clean films among them.
+        measure: "abnormal_auroc" or "calibration_error".
+    """
+    words, span = {
+        "abnormal_auroc": ("AUROC for abnormal", [0.3, 1]),
+        "calibration_error": ("Expected calibration error", [0, 0.5]),
+    }[measure]
     clean = next(row for row in rows if row.severity == 0)
     names = list(dict.fromkeys(row.corruption for row in rows if row.severity))
     traces = []
     for name in names:
         own = [clean, *(row for row in rows if row.corruption == name)]
-        known = [(row.severity, row.abnormal_auroc) for row in own if row.abnormal_auroc is not None]
+        known = [(row.severity, e) for row in own if (e := getattr(row, measure)) is not None]
         traces.append(
             {
                 "type": "scatter",
@@ -113,13 +122,17 @@ def robustness_chart(rows: tuple[Robustness, ...]) -> Chart:
                 "x": [severity for severity, _ in known],
                 "y": [estimate.value for _, estimate in known],
                 "customdata": [(e.low, e.high) for _, e in known],
-                "hovertemplate": "%{fullData.name}, severity %{x}: AUROC %{y:.3f} (95%: %{customdata[0]:.3f} to "
+                "hovertemplate": "%{fullData.name}, severity %{x}: %{y:.3f} (95%: %{customdata[0]:.3f} to "
                 "%{customdata[1]:.3f})<extra></extra>",
             }
         )
-    axes = {"title": "Severity (0: the film as it is)", "dtick": 1}, {"title": "AUROC for abnormal", "range": [0.3, 1]}
-    figure = draw(traces, "Films made worse", 430, *axes)
-    table = pd.DataFrame(
+    axes = {"title": "Severity (0: the film as it is)", "dtick": 1}, {"title": words, "range": span}
+    figure = draw(traces, f"Films made worse: {words}", 430, *axes)
+    return Chart(f"robustness-{measure.replace('_', '-')}", figure, _table(rows), f"Lines of {words} against severity")
+
+
+def _table(rows: tuple[Robustness, ...]) -> pd.DataFrame:
+    return pd.DataFrame(
         [
             {
                 "corruption": row.corruption,
@@ -135,4 +148,3 @@ def robustness_chart(rows: tuple[Robustness, ...]) -> Chart:
             for row in rows
         ]
     )
-    return Chart("robustness", figure, table, f"Lines of AUROC against severity for {', '.join(names)}")

@@ -5,6 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from cxr.evaluation.compare import delong, paired_auroc
+from cxr.evaluation.corruptions import CORRUPTIONS
 from cxr.evaluation.localisation import IOBB, Localised, Measure
 from cxr.evaluation.metrics import Resamples
 from cxr.evaluation.report import Report
@@ -109,10 +110,19 @@ def show_robustness(report: Report) -> None:
     if report.robustness is None:
         st.info("Not measured: `python -m cxr evaluate --held-out --robustness --store`.", icon=":material/info:")
         return
-    show_chart(robustness_chart(report.robustness))
+    left, right = st.columns(2, gap="medium")
+    with left:
+        show_chart(robustness_chart(report.robustness, "abnormal_auroc"))
+    with right:
+        show_chart(robustness_chart(report.robustness, "calibration_error"))
     worst = [row for row in report.robustness if row.auroc_change is not None and row.auroc_change.high < 0]
     said = ", ".join(f"{row.corruption.lower()} {row.severity}" for row in worst) or "none"
     st.markdown(f"AUROC falls by more than chance (paired, 95%) under: {said}.")
+    st.caption(
+        "What each is, at five severities: "
+        + " ".join(f"{name}: {corruption.description}" for name, corruption in CORRUPTIONS.items())
+        + " Over sources that are mostly of one class, a model can keep its AUROC by telling the sources apart."
+    )
 
 
 def show_mistakes(films: ScoredFilms) -> None:
