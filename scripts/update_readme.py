@@ -15,9 +15,10 @@ from cxr.dataset.filters import Filters, select
 from cxr.dataset.summary import summarise
 from cxr.dataset.table import release
 from cxr.evaluation.baselines import MACRO_OF_NOTHING, baselines
+from cxr.evaluation.stored import load_evaluation
 from cxr.findings import display_name
 from cxr.model.bundle import load_bundle
-from cxr.model.card import Card, GroupMetrics
+from cxr.model.card import Card, Estimate, GroupMetrics
 from cxr.settings import ROOT, Settings
 from cxr.ui.dataset.trap_charts import NOTEBOOK
 from cxr.ui.words import TOO_FEW, interval, point_meaning
@@ -156,6 +157,50 @@ def notebook() -> str:
     )
 
 
+def five_lines() -> str:
+    """What a clinician should know of the shipped model, from the evaluation that it carries."""
+    stored = load_evaluation(load_bundle(ROOT / "models" / "default"))
+    if stored is None:
+        raise ValueError("models/default carries no evaluation.")
+    report = stored.report
+    task, point, work = report.abnormal, report.operating_points["balanced"].abnormal, report.workload
+    places = report.localisation.measured.pooled if report.localisation else None
+    at_98 = work.set_aside["0.98"]
+    lines = [
+        f"On {report.films:,} films of {report.patients:,} patients it had never seen, it put a film with a finding above one without in {percent(task.auroc)} of pairs; "
+        f"who sees only the projection does so in {percent(report.baselines.view_only.abnormal_auroc)}. On the source without a tell-tale mix of views (`jrzech`): {percent(report.by_source['jrzech'].abnormal_auroc)}.",
+        f"At its balanced threshold it flags {percent(point.sensitivity)} of the abnormal films and leaves {percent(point.specificity)} of the others unflagged.",
+        f"Setting aside the 70% of films with the lowest scores would miss {percent(work.at_70.missed) if work.at_70 else TOO_FEW} of the abnormal ones. "
+        f"At a sensitivity of 98% {percent(at_98)} could be set aside. So: no.",
+        f"Its probabilities are off by {percent(report.calibration.ece)} on average, at the share of abnormal films of this collection ({task.prevalence:.0%}).",
+        "Its heatmaps: too few boxed films to say."
+        if places is None or places.pointing is None
+        else f"Its heatmaps' hottest points lie in the radiologist's box in {percent(places.pointing.model)} of {places.cases} boxed films; a map of the usual place scores {places.pointing.usual_place:.0%}. Do not trust them.",
+    ]
+    return "\n".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
+
+
+def percent(estimate: Estimate | None) -> str:
+    """As in "84% (76 to 89)"."""
+    return (
+        TOO_FEW if estimate is None else f"{estimate.value:.0%} ({100 * estimate.low:.0f} to {100 * estimate.high:.0f})"
+    )
+
+
+def bootstrap() -> str:
+    """What benchmarks/evaluation.py measured."""
+    measured = json.loads((ROOT / "benchmarks" / "evaluation.json").read_text())
+    rows = [
+        f"| {name} | {value['seconds']:.2f} | {value['one_by_one']:.1f} | {value['ratio']:.0f} |"
+        if "ratio" in value
+        else f"| {name} | {value['seconds']:.2f} | | |"
+        for name, value in measured.items()
+        if isinstance(value, dict) and "seconds" in value
+    ]
+    head = f"| {measured['resamples']:,} resamples over patients of {measured['films']:,} films | s | one by one with scikit-learn, s | times |"
+    return "\n".join([head, "|---|---:|---:|---:|", *rows])
+
+
 def settings_table() -> str:
     """The settings with their variables and defaults."""
     rows = [
@@ -180,6 +225,8 @@ def updated(text: str) -> str:
         "settings": settings_table,
         "dataset": dataset_speed,
         "notebook": notebook,
+        "five": five_lines,
+        "bootstrap": bootstrap,
     }
     for name, write in parts.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
