@@ -90,6 +90,7 @@ def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--randomisation", action="store_true", help="also whether the maps depend on the weights")
     parser.add_argument("--store", action="store_true", help="keep the result in the bundle; implies --held-out")
+    parser.add_argument("--save", metavar="NAME", help="keep the result under this name for the page")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report here")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write it for reading and printing here")
     parser.add_argument("--pdf", type=Path, metavar="FILE", help="write it as PDF here")

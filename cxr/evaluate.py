@@ -17,7 +17,7 @@ from cxr.evaluation.report import Comparison, ModelName, Report
 from cxr.evaluation.robustness import robustness
 from cxr.evaluation.run import HELD_OUT, report_of, score_films
 from cxr.evaluation.scored import ScoredFilms
-from cxr.evaluation.stored import store
+from cxr.evaluation.stored import save, store
 from cxr.model.bundle import BundleRejected, bundle_path, load_bundle
 from cxr.model.card import Estimate
 from cxr.model.engine import Engine
@@ -45,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
         report = report.model_copy(update=_further(args, engine, films, scored))
         if args.store:
             store(engine.bundle, report, scored)
+        if args.save:
+            save(load_bundle(engine.bundle.path), args.save, report, scored)
         _write(args, report, scored)
     except (BundleRejected, UnusableDataset, InvalidTable, ValueError, OSError) as error:
         print(error, file=sys.stderr)

@@ -27,6 +27,9 @@ class Settings(BaseSettings):
         None,
         description="Folder in the layout of the Kaggle release that the page Dataset shows; else NIH's table alone.",
     )
+    evaluations_dir: Path = Field(
+        ROOT / "evaluations", description="Where `evaluate --save` keeps evaluations on other test sets for the page."
+    )
     cache_dir: Path = Field(
         ROOT / "cache", description="Where training keeps its decoded films, and the dataset page where films lie."
     )

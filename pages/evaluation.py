@@ -2,11 +2,12 @@
 
 import streamlit as st
 
+from cxr.evaluation.run import HELD_OUT
 from cxr.model.bundle import BundleRejected
 from cxr.settings import settings
 from cxr.ui.evaluation.downloads import show_downloads
 from cxr.ui.evaluation.separation import choose_task, show_separation, show_threshold
-from cxr.ui.evaluation.source import choices, evaluated
+from cxr.ui.evaluation.source import choices, evaluated, evaluated_on, other_test_sets
 from cxr.ui.evaluation.trust import show_comparison, show_groups, show_mistakes, show_places, show_robustness
 from cxr.ui.evaluation.worklist import show_simulation, show_workload
 from cxr.ui.front_door import enter
@@ -27,13 +28,17 @@ SECTIONS = (
 
 names = choices()
 serving = settings().model
-left, right = st.columns([3, 1], vertical_alignment="bottom")
-with right:
-    name = st.selectbox("Model", names, index=names.index(serving) if serving in names else 0, key="evaluated-model")
-with left:
-    st.title("How good is it?", anchor=False)
+heading, model_place, set_place = st.columns([3, 1, 1], vertical_alignment="bottom")
+heading.title("How good is it?", anchor=False)
+name = model_place.selectbox(
+    "Model", names, index=names.index(serving) if serving in names else 0, key="evaluated-model"
+)
 try:
     bundle, stored, resamples = evaluated(name)
+    others = other_test_sets(bundle)
+    test_set = set_place.selectbox("Test set", [HELD_OUT, *others], format_func=str.capitalize, key=f"test-set-{name}")
+    if test_set in others:
+        stored, resamples = evaluated_on(others[test_set])
 except BundleRejected as error:
     st.error(plain(str(error)), icon=":material/error:")
     st.stop()
@@ -74,5 +79,5 @@ with tabs[section]:
     elif section == "Mistakes":
         show_mistakes(films)
     else:
-        show_comparison(name, [other for other in names if other != name], films, resamples)
+        show_comparison(name, [other for other in names if other != name], report, films, resamples)
 show_downloads(name, report, films)

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from cxr.cli import main
 from cxr.dataset.shards import read_records
-from cxr.evaluation.stored import load_evaluation
+from cxr.evaluation.stored import load_evaluation, load_saved, saved
 from cxr.findings import CATEGORIES
 from cxr.model.bundle import load_bundle
 from cxr.settings import settings
@@ -107,3 +107,20 @@ def test_folder_of_images_with_labels(serving, synthetic_data, tmp_path, capsys)
 def test_no_shards_is_a_sentence(serving, tmp_path, capsys):
     assert main(["evaluate", "--tfrecords", f"{tmp_path}/*.tfrec"]) == 1
     assert "There are no shards at" in capsys.readouterr().err
+
+
+def test_saved_evaluation_is_found_by_its_model_until_that_is_replaced(
+    serving, synthetic_data, tmp_path, changed_settings
+):
+    changed_settings.setenv("CXR_EVALUATIONS_DIR", str(tmp_path / "evaluations"))
+    settings.cache_clear()
+    assert main(["evaluate", "--tfrecords", f"{synthetic_data}/*.tfrec", "--save", "all films"]) == 0
+    assert list(saved(serving)) == ["all films"]
+    assert load_saved(saved(serving)["all films"]).report.films == 360
+    assert main(["evaluate", "--tfrecords", f"{synthetic_data}/*.tfrec", "--store"]) == 0
+    assert saved(load_bundle(serving.path)) == {}
+
+
+def test_name_of_a_saved_evaluation_is_one_of_a_folder(serving, synthetic_data, capsys):
+    assert main(["evaluate", "--tfrecords", f"{synthetic_data}/*.tfrec", "--save", "../away"]) == 1
+    assert "can't be called '../away'" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """The evaluation that a bundle carries: its report on the held-out patients, and their scores without the films."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,7 @@ from cxr.evaluation.report import Report
 from cxr.evaluation.scored import ScoredFilms, load_scored, save_scored
 from cxr.model.attach import attach
 from cxr.model.bundle import Bundle, BundleRejected
+from cxr.settings import settings
 
 REPORT_FILE: Final = "report.json"
 TEST_FILE: Final = "test.npz"
@@ -29,11 +31,32 @@ def store(bundle: Bundle, report: Report, films: ScoredFilms) -> Bundle:
     The report names the bundle by the hash that its card had before.
     """
 
-    def write(folder: Path) -> None:
-        (folder / REPORT_FILE).write_text(report.model_dump_json(indent=1) + "\n")
-        save_scored(films, folder / TEST_FILE)
+    return attach(bundle, (REPORT_FILE, TEST_FILE), lambda folder: _write(folder, report, films))
 
-    return attach(bundle, (REPORT_FILE, TEST_FILE), write)
+
+def save(bundle: Bundle, name: str, report: Report, films: ScoredFilms) -> Path:
+    """Keep an evaluation on another test set beside the bundle's own, in `evaluations_dir`; returns its folder.
+
+    Raises:
+        ValueError: the name can't be that of a folder.
+    """
+    if not re.fullmatch(r"[\w][\w .-]*", name):
+        raise ValueError(f"An evaluation can't be called {name!r}; use letters, digits, spaces, dots and dashes.")
+    folder = settings().evaluations_dir / bundle.name / name
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder, report, films)
+    return folder
+
+
+def saved(bundle: Bundle) -> dict[str, Path]:
+    """The folders of a bundle's saved evaluations by name. One whose model has been replaced since is left out."""
+    found = sorted((settings().evaluations_dir / bundle.name).glob(f"*/{REPORT_FILE}"))
+    return {path.parent.name: path.parent for path in found if bundle.sha256 in path.read_text()}
+
+
+def _write(folder: Path, report: Report, films: ScoredFilms) -> None:
+    (folder / REPORT_FILE).write_text(report.model_dump_json(indent=1) + "\n")
+    save_scored(films, folder / TEST_FILE)
 
 
 def load_evaluation(bundle: Bundle) -> StoredEvaluation | None:
@@ -44,10 +67,19 @@ def load_evaluation(bundle: Bundle) -> StoredEvaluation | None:
     """
     if not {REPORT_FILE, TEST_FILE} <= set(bundle.card.files):
         return None
+    return load_saved(bundle.path)
+
+
+def load_saved(folder: Path) -> StoredEvaluation:
+    """The evaluation in a folder.
+
+    Raises:
+        BundleRejected: there is none, or of another version of this software.
+    """
     try:
-        report = Report.model_validate_json((bundle.path / REPORT_FILE).read_bytes())
-        return StoredEvaluation(report, load_scored(bundle.path / TEST_FILE))
+        report = Report.model_validate_json((folder / REPORT_FILE).read_bytes())
+        return StoredEvaluation(report, load_scored(folder / TEST_FILE))
     except (ValidationError, OSError, ValueError, KeyError) as error:
         raise BundleRejected(
-            f"The evaluation in the model {bundle.name} can't be read; make it anew: `python -m cxr evaluate --store`."
+            f"The evaluation in {folder.name} can't be read; make it anew: `python -m cxr evaluate`, --store or --save."
         ) from error

@@ -6,7 +6,8 @@ import shutil
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from cxr.evaluation.stored import load_evaluation
+from cxr.evaluation.report import ModelName
+from cxr.evaluation.stored import load_evaluation, save
 from cxr.model.bundle import bundle_path, load_bundle, write_card
 from cxr.settings import ROOT, settings
 from cxr.ui.words import interval
@@ -144,3 +145,19 @@ def test_two_models_on_the_same_films_are_compared(changed_settings, tiny_bundle
     app = section(opened(), "Compare")
     assert not app.exception
     assert "one less two: 0.000 (0.000 to 0.000)" in words(app).replace("*", "")
+
+
+def test_other_test_sets_stand_behind_the_held_out_patients(changed_settings, tmp_path):
+    changed_settings.setenv("CXR_EVALUATIONS_DIR", str(tmp_path))
+    settings.cache_clear()
+    bundle = load_bundle(bundle_path("default"))
+    stored = load_evaluation(bundle)
+    own = stored.report.model_copy(
+        update={"model": ModelName(name="default", sha256=bundle.sha256), "test_set": "ours"}
+    )
+    save(bundle, "ours", own, stored.films)
+    app = opened()
+    assert app.selectbox(key="test-set-default").options == ["Held-out patients", "Ours"]
+    app.selectbox(key="test-set-default").set_value("ours").run()
+    assert not app.exception
+    assert "283 films of 185 ours" in words(app)

@@ -1,10 +1,12 @@
 """Which evaluation the page shows: that which a bundle carries."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from cxr.evaluation.metrics import Resamples, resample_patients
 from cxr.evaluation.scored import ScoredFilms
-from cxr.evaluation.stored import StoredEvaluation, load_evaluation
+from cxr.evaluation.stored import REPORT_FILE, StoredEvaluation, load_evaluation, load_saved, saved
 from cxr.model.bundle import CARD_FILE, Bundle, BundleRejected, bundle_names, bundle_path, file_sha256, load_bundle
 
 
@@ -26,6 +28,23 @@ def evaluated(name: str) -> tuple[Bundle, StoredEvaluation | None, Resamples | N
         return _loaded(name, file_sha256(bundle_path(name) / CARD_FILE))
     except OSError as error:
         raise BundleRejected(f"The model {name} is being replaced. Reload the page in a moment.") from error
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the evaluation")
+def _saved(folder: str, state: int) -> tuple[StoredEvaluation, Resamples]:
+    # `state` is for the cache's key: it changes with the file.
+    stored = load_saved(Path(folder))
+    return stored, resample_patients(stored.films.patients)
+
+
+def other_test_sets(bundle: Bundle) -> dict[str, Path]:
+    """Evaluations of a bundle on other films than its held-out ones, by name."""
+    return saved(bundle)
+
+
+def evaluated_on(folder: Path) -> tuple[StoredEvaluation, Resamples]:
+    """A saved evaluation. Raises `BundleRejected` if it can't be read."""
+    return _saved(str(folder), (folder / REPORT_FILE).stat().st_mtime_ns)
 
 
 def choices() -> list[str]:

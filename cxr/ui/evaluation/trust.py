@@ -152,7 +152,7 @@ def _open(image_id: str) -> None:
     st.session_state["dataset-section"] = "Films"
 
 
-def show_comparison(name: str, others: list[str], films: ScoredFilms, resamples: Resamples) -> None:
+def show_comparison(name: str, others: list[str], report: Report, films: ScoredFilms, resamples: Resamples) -> None:
     """This model and another on the same films."""
     if not others:
         st.info("There is no other model in the models folder.", icon=":material/info:")
@@ -166,6 +166,12 @@ def show_comparison(name: str, others: list[str], films: ScoredFilms, resamples:
             icon=":material/info:",
         )
         return
+    reports = {name: report, other: stored.report}
+    st.dataframe(
+        pd.DataFrame([_summary_row(label, found) for label, found in reports.items()]),
+        hide_index=True,
+        alt="Both models beside each other",
+    )
     a, b = films.abnormal_probability, stored.films.abnormal_probability
     difference, test = paired_auroc(films.abnormal, a, b, resamples), delong(films.abnormal, a, b)
     st.markdown(
@@ -173,3 +179,16 @@ def show_comparison(name: str, others: list[str], films: ScoredFilms, resamples:
     )
     if test is not None:
         st.markdown(f"{name} {test.auroc_a:.3f}, {other} {test.auroc_b:.3f}; DeLong's test p = {test.p:.3f}.")
+
+
+def _summary_row(name: str, report: Report) -> dict[str, object]:
+    task = report.abnormal
+    return {
+        "Model": name,
+        "AUROC abnormal": interval(task.auroc),
+        "AUPRC": interval(task.auprc),
+        "Macro-AUROC": interval(report.macro_auroc),
+        "Sensitivity": interval(task.sensitivity),
+        "Specificity": interval(task.specificity),
+        "Calibration error": interval(report.calibration.ece),
+    }
