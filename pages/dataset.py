@@ -17,6 +17,7 @@ from cxr.ui.dataset.film_browser import show_browser
 from cxr.ui.dataset.filter_bar import show_filters
 from cxr.ui.dataset.source import current_store, current_table, show_problems, show_upload
 from cxr.ui.front_door import enter
+from cxr.ui.sections import open_section
 from cxr.ui.words import plain
 
 enter()
@@ -125,11 +126,8 @@ rows = select(table, filters)
 summary = summarise(table, rows)
 show_problems(table)
 show_heading(table, summary)
-# Tabs forget which is open when another page is; the session remembers.
-opened = st.session_state.get("dataset-section", SECTIONS[0])
-tabs = dict(zip(SECTIONS, st.tabs(SECTIONS, default=opened, key="section", on_change="rerun"), strict=True))
-section = st.session_state["dataset-section"] = next(name for name, tab in tabs.items() if tab.open)
-with tabs[section]:
+section, place = open_section(SECTIONS, "section")
+with place:
     if not len(rows) and section != "Films":
         st.info("No film satisfies these filters.", icon=":material/filter_alt_off:")
     elif section == "Labels":

@@ -11,6 +11,7 @@ from cxr.ui.evaluation.source import choices, evaluated, evaluated_on, other_tes
 from cxr.ui.evaluation.trust import show_comparison, show_groups, show_mistakes, show_places, show_robustness
 from cxr.ui.evaluation.worklist import show_simulation, show_workload
 from cxr.ui.front_door import enter
+from cxr.ui.sections import open_section
 from cxr.ui.words import interval, plain
 
 enter()
@@ -57,10 +58,8 @@ st.markdown(
     f"{interval(report.abnormal.auroc)}, by the view alone {interval(view_alone)}; macro over {report.macro_findings} "
     f"of 14 findings {interval(report.macro_auroc)}. Intervals: 95%, bootstrap over patients."
 )
-opened = st.session_state.get("evaluation-section", SECTIONS[0])
-tabs = dict(zip(SECTIONS, st.tabs(SECTIONS, default=opened, key="how-good", on_change="rerun"), strict=True))
-section = st.session_state["evaluation-section"] = next(label for label, tab in tabs.items() if tab.open)
-with tabs[section]:
+section, place = open_section(SECTIONS, "how-good")
+with place:
     if section in ("Separation", "Thresholds"):
         task = choose_task()
         if section == "Separation":

@@ -37,7 +37,7 @@ def test_folder_of_the_settings_is_taken(folder, changed_settings, capsys):
     changed_settings.setenv("CXR_DATA", str(folder))
     settings.cache_clear()
     assert main(["dataset"]) == 0
-    assert f"{folder}: 120 films" in capsys.readouterr().out
+    assert f"{folder.name}: 120 films" in capsys.readouterr().out
 
 
 def test_damaged_shard_is_told_and_fails_the_check(folder, capsys):

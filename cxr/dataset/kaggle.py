@@ -41,7 +41,7 @@ def load_folder(folder: Path) -> FilmTable:
     if not labels.is_file():
         raise InvalidTable(str(folder), [Problem(f"There is no {LABELS_FILE} in it", "Choose the release's folder.")])
     return _assembled(
-        str(folder),
+        folder.resolve().name,
         read_labels(labels.read_bytes(), labels.name),
         read_metadata_table(metadata[-1].read_bytes(), metadata[-1].name) if metadata else None,
         read_boxes(boxes.read_bytes(), boxes.name) if boxes.is_file() else None,

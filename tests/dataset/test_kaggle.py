@@ -35,7 +35,7 @@ def described(table: FilmTable) -> list[tuple]:
 def test_what_a_folder_lacks_is_nih_s_and_the_notes_say_so(folder: Path) -> None:
     table = load_folder(folder)
     nih = release().films
-    assert table.name == str(folder)
+    assert table.name == folder.name
     assert described(table) == [
         ("00000003_001.png", 3, nih["follow_up"]["00000003_001.png"], nih["age"]["00000003_001.png"], "F", "PA"),
         ("00090000_017.png", 90_000, 17, None, "unknown", "unknown"),

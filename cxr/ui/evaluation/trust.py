@@ -149,7 +149,7 @@ def show_mistakes(films: ScoredFilms) -> None:
 def _open(image_id: str) -> None:
     open_film(image_id)
     st.toast(f"{image_id} is open on the page Dataset, under Films.", icon=":material/open_in_new:")
-    st.session_state["dataset-section"] = "Films"
+    st.session_state["section-open"] = "Films"
 
 
 def show_comparison(name: str, others: list[str], report: Report, films: ScoredFilms, resamples: Resamples) -> None:
