@@ -30,14 +30,14 @@ def edit_card(folder, change):
 
 def test_files_are_the_models_outputs_and_nothing_else(tiny_bundle):
     assert {file.name for file in tiny_bundle.path.iterdir()} == {
-        "card.json", "model.keras", "model.onnx", "probe.npz",
+        "card.json", "model.keras", "model.onnx", "probe.npz", "report.json", "test.npz",
     }  # fmt: skip
     logits, maps = predict(load_keras(tiny_bundle), load_probe(tiny_bundle.path).films)
     np.testing.assert_allclose(load_probe(tiny_bundle.path).logits, logits, atol=1e-4)
     np.testing.assert_allclose(load_probe(tiny_bundle.path).maps, maps, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["model.keras", "model.onnx", "probe.npz"])
+@pytest.mark.parametrize("name", ["model.keras", "model.onnx", "probe.npz", "report.json", "test.npz"])
 def test_changed_file_is_rejected_by_name(copy, name):
     data = bytearray((copy / name).read_bytes())
     data[len(data) // 2] ^= 1
