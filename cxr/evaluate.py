@@ -15,9 +15,9 @@ from cxr.evaluation.compare import delong, paired_auroc
 from cxr.evaluation.metrics import resample_patients
 from cxr.evaluation.report import Comparison, ModelName, Report
 from cxr.evaluation.robustness import robustness
-from cxr.evaluation.run import HELD_OUT, report_of, score_films
+from cxr.evaluation.run import report_of, score_films
 from cxr.evaluation.scored import ScoredFilms
-from cxr.evaluation.stored import save, store
+from cxr.evaluation.stored import HELD_OUT, load_evaluation, save, store
 from cxr.model.bundle import BundleRejected, bundle_path, load_bundle
 from cxr.model.card import Estimate
 from cxr.model.engine import Engine
@@ -38,11 +38,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         engine = Engine(load_bundle(bundle_path(args.model or settings().model)))
         films = _films(args, engine)
-        name = HELD_OUT if args.held_out or args.store else str(args.images or args.tfrecords)
+        name = HELD_OUT if args.held_out or args.store else args.save or _named(args)
         boxes = release().boxes if args.boxes is None else read_boxes(args.boxes.read_bytes(), args.boxes.name)
         scored, cases = score_films(engine, films, name, boxes, _progress)
         report = report_of(engine, scored, cases, args.held_out or args.store)
-        report = report.model_copy(update=_further(args, engine, films, scored))
+        report = report.model_copy(update=_kept(args, engine) | _further(args, engine, films, scored))
         if args.store:
             store(engine.bundle, report, scored)
         if args.save:
@@ -53,6 +53,12 @@ def run(args: argparse.Namespace) -> int:
         return 1
     print(in_words(report))
     return 0
+
+
+def _named(args: argparse.Namespace) -> str:
+    """The test set by the name of its folder; where that lies is nobody's business."""
+    folder = args.images or next((p for p in Path(args.tfrecords).parents if "*" not in p.name), Path())
+    return folder.resolve().name
 
 
 def _write(args: argparse.Namespace, report: Report, films: ScoredFilms) -> None:
@@ -93,6 +99,14 @@ def _beside(shards: list[Path]) -> Path | None:
     )
 
 
+def _kept(args: argparse.Namespace, engine: Engine) -> dict[str, object]:
+    """The long parts of the evaluation that the same model carries already, so that a new one does not lose them."""
+    stored = load_evaluation(engine.bundle) if args.store else None
+    if stored is None or stored.report.model.sha256 != engine.bundle.model_sha256:
+        return {}
+    return {"robustness": stored.report.robustness, "randomisation": stored.report.randomisation}
+
+
 def _further(args: argparse.Namespace, engine: Engine, films: LabelledFilms, scored: ScoredFilms) -> dict[str, object]:
     """The parts of the report that take long, where they are asked for."""
     parts: dict[str, object] = {}
@@ -106,7 +120,9 @@ def _further(args: argparse.Namespace, engine: Engine, films: LabelledFilms, sco
         from cxr.evaluation.randomisation import randomisation
         from cxr.model.export import load_keras
 
-        chosen = np.random.default_rng(0).permutation(len(films.labels))[:RANDOMISED_FILMS]
+        # One film of each of some patients: the intervals take films as independent.
+        each = np.unique(scored.patients, return_index=True)[1]
+        chosen = np.random.default_rng(0).permutation(each)[:RANDOMISED_FILMS]
         squares = np.asarray(films.pixels[np.sort(chosen)], np.float32)[..., None]
         parts["randomisation"] = randomisation(load_keras(engine.bundle), squares)
     return parts
@@ -114,15 +130,15 @@ def _further(args: argparse.Namespace, engine: Engine, films: LabelledFilms, sco
 
 def _compared(args: argparse.Namespace, engine: Engine, films: LabelledFilms, scored: ScoredFilms) -> Comparison:
     other = Engine(load_bundle(bundle_path(args.compare)))
-    if other.bundle.card.input_size != engine.bundle.card.input_size:
-        films = _films(args, other)
+    # With --held-out these are the films that the other model was held out on, which may be others.
+    films = _films(args, other)
     against, _ = score_films(other, films, scored.name)
     if not films.metadata.index.equals(scored.metadata.index):
         raise UnusableDataset("The two models were held out on other films; compare them on films that neither saw.")
     resamples = resample_patients(scored.patients)
     a, b = scored.abnormal_probability, against.abnormal_probability
     return Comparison(
-        other=ModelName(name=other.bundle.name, sha256=other.bundle.sha256),
+        other=ModelName(name=other.bundle.name, sha256=other.bundle.model_sha256),
         abnormal_auroc=paired_auroc(scored.abnormal, a, b, resamples),
         delong=delong(scored.abnormal, a, b),
     )

@@ -102,11 +102,14 @@ def show_boxes(table: FilmTable, rows: np.ndarray) -> None:
 def show_traps(summary: Summary) -> None:
     """What a model scores without looking, and what a split by film does."""
     scores = baselines(summary)
+    if any(np.isnan(value) for value in vars(scores).values()):
+        st.info("All these films are of one kind; there is nothing to tell apart.", icon=":material/info:")
+        return
     st.markdown(
         f"Pooled over all labels, a model that has learned nothing and gives every film the same shares scores an AUC "
         f"of {scores.pooled_15:.3f} ({scores.pooled_14:.3f} over the 14 findings), because frequent labels rank above "
-        f"rare ones; the notebook that this project began from printed {traps.NOTEBOOK} of that kind and called it "
-        f"accuracy. The mean over the findings one by one gives the same model 0.5, which is what it is worth."
+        f"rare ones; the notebook that this project began from printed {traps.NOTEBOOK} pooled over the 14 and called "
+        f"it accuracy. The mean over the findings one by one gives the same model 0.5, which is what it is worth."
     )
     show_chart(traps.baselines_chart(scores))
     leak = statistics.split_leak(summary)

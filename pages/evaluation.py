@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from cxr.evaluation.run import HELD_OUT
+from cxr.evaluation.stored import HELD_OUT
 from cxr.model.bundle import BundleRejected
 from cxr.settings import settings
 from cxr.ui.evaluation.downloads import show_downloads
 from cxr.ui.evaluation.separation import choose_task, show_separation, show_threshold
-from cxr.ui.evaluation.source import choices, evaluated, evaluated_on, other_test_sets
+from cxr.ui.evaluation.source import choices, command, evaluated, evaluated_on, other_test_sets
 from cxr.ui.evaluation.trust import show_comparison, show_groups, show_mistakes, show_places, show_robustness
 from cxr.ui.evaluation.worklist import show_simulation, show_workload
 from cxr.ui.front_door import enter
@@ -37,27 +37,31 @@ name = model_place.selectbox(
 try:
     bundle, stored, resamples = evaluated(name)
     others = other_test_sets(bundle)
-    test_set = set_place.selectbox("Test set", [HELD_OUT, *others], format_func=str.capitalize, key=f"test-set-{name}")
+    test_set = set_place.selectbox(
+        "Test set", [HELD_OUT, *others], format_func=lambda text: text[:1].upper() + text[1:], key=f"test-set-{name}"
+    )
     if test_set in others:
         stored, resamples = evaluated_on(others[test_set])
 except BundleRejected as error:
     st.error(plain(str(error)), icon=":material/error:")
     st.stop()
 if stored is None or resamples is None:
-    st.info(
-        f"The model {plain(name)} carries no evaluation. Make it: `python -m cxr evaluate --tfrecords GLOB "
-        f"--model {plain(name)} --store`.",
-        icon=":material/info:",
-    )
+    st.info(f"The model {plain(name)} carries no evaluation. Make it: `{command(name)}`.", icon=":material/info:")
     st.stop()
 
 report, films = stored.report, stored.films
 view_alone = report.baselines.view_only.abnormal_auroc
 st.markdown(
-    f"**{plain(name)}** on {report.films:,} films of {report.patients:,} {plain(report.test_set)}: AUROC for abnormal "
-    f"{interval(report.abnormal.auroc)}, by the view alone {interval(view_alone)}; macro over {report.macro_findings} "
-    f"of 14 findings {interval(report.macro_auroc)}. Intervals: 95%, bootstrap over patients."
+    f"**{plain(name)}** on {report.films:,} films of {report.patients:,} patients ({plain(report.test_set)}): AUROC "
+    f"for abnormal {interval(report.abnormal.auroc)}, by the view alone {interval(view_alone)}; macro over "
+    f"{report.macro_findings} of 14 findings {interval(report.macro_auroc)}. Intervals: 95%, bootstrap over patients."
 )
+if not report.held_out:
+    st.warning(
+        "These films are not the model's held-out patients: it may have been trained on some of them, and then all of "
+        "this looks better than it is.",
+        icon=":material/warning:",
+    )
 section, place = open_section(SECTIONS, "how-good")
 with place:
     if section in ("Separation", "Thresholds"):
@@ -74,9 +78,9 @@ with place:
     elif section == "For whom it fails":
         show_groups(report)
     elif section == "Worse films":
-        show_robustness(report)
+        show_robustness(report, name)
     elif section == "Mistakes":
-        show_mistakes(films)
+        show_mistakes(films, report.operating_points["balanced"].threshold)
     else:
         show_comparison(name, [other for other in names if other != name], report, films, resamples)
 show_downloads(name, report, films)

@@ -166,16 +166,22 @@ def five_lines() -> str:
     task, point, work = report.abnormal, report.operating_points["balanced"].abnormal, report.workload
     places = report.localisation.measured.pooled if report.localisation else None
     at_98 = work.set_aside["0.98"]
+    sources = ", ".join(
+        f"`{name}` {percent(group.abnormal_auroc)}"
+        for name, group in report.by_source.items()
+        if group.films >= SMALL_GROUP
+    )
     lines = [
         f"On {report.films:,} films of {report.patients:,} patients it had never seen, it put a film with a finding above one without in {percent(task.auroc)} of pairs; "
-        f"who sees only the projection does so in {percent(report.baselines.view_only.abnormal_auroc)}. On the source without a tell-tale mix of views (`jrzech`): {percent(report.by_source['jrzech'].abnormal_auroc)}.",
+        f"who sees only the projection does so in {percent(report.baselines.view_only.abnormal_auroc)}. By source: {sources}.",
         f"At its balanced threshold it flags {percent(point.sensitivity)} of the abnormal films and leaves {percent(point.specificity)} of the others unflagged.",
         f"Setting aside the 70% of films with the lowest scores would miss {percent(work.at_70.missed) if work.at_70 else TOO_FEW} of the abnormal ones. "
-        f"At a sensitivity of 98% {percent(at_98)} could be set aside. So: no.",
-        f"Its probabilities are off by {percent(report.calibration.ece)} on average, at the share of abnormal films of this collection ({task.prevalence:.0%}).",
+        f"At a sensitivity of 98% {percent(at_98)} could be set aside.",
+        f"Its abnormal probability is off by {percent(report.calibration.ece)} on average, at the share of abnormal films of this collection ({task.prevalence:.0%}); "
+        f"on so few films it would be {percent(report.calibration.ece_if_honest)} if every probability were true.",
         "Its heatmaps: too few boxed films to say."
         if places is None or places.pointing is None
-        else f"Its heatmaps' hottest points lie in the radiologist's box in {percent(places.pointing.model)} of {places.cases} boxed films; a map of the usual place scores {places.pointing.usual_place:.0%}. Do not trust them.",
+        else f"Its heatmaps' hottest points lie in the radiologist's box in {percent(places.pointing.model)} of {places.cases} boxed films; a map of the usual place scores {places.pointing.usual_place:.0%}.{'' if places.better_than_chance else ' That they are better than chance is not shown.'}",
     ]
     return "\n".join(f"{number}. {line}" for number, line in enumerate(lines, 1))
 

@@ -10,7 +10,7 @@ from cxr.cli import main
 from cxr.dataset.shards import read_records
 from cxr.evaluation.stored import load_evaluation, load_saved, saved
 from cxr.findings import CATEGORIES
-from cxr.model.bundle import load_bundle
+from cxr.model.bundle import load_bundle, write_card
 from cxr.settings import settings
 
 
@@ -31,12 +31,14 @@ def test_all_films_of_some_shards(serving, synthetic_data, tmp_path, capsys):
     assert main(["evaluate", "--tfrecords", f"{synthetic_data}/*.tfrec", *files]) == 0
     found = json.loads(out["json"].read_text())
     assert (found["films"], found["patients"], found["held_out"]) == (360, 180, False)
+    assert found["test_set"] == synthetic_data.name, "a path is nobody's business"
     assert found["abnormal"]["auroc"]["value"] > 0.9
     assert found["findings"]["Edema"]["auroc"] is None
     assert "AUROC" in capsys.readouterr().out
     html = out["html"].read_text()
     assert "<h1>How good is the model tiny?</h1>" in html
     assert "not a medical device" in html
+    assert "it may have been trained on some of them" in html
     assert "http" not in html.replace("http://www.w3.org/2000/svg", "")
     assert out["pdf"].read_bytes().startswith(b"%PDF-")
 
@@ -66,6 +68,9 @@ def test_store_keeps_it_in_the_bundle(serving, synthetic_data):
     films = stored.films
     expected = roc_auc_score(films.abnormal, films.abnormal_probability)
     assert stored.report.abnormal.auroc.value == pytest.approx(expected, abs=1e-6)
+    assert main(["evaluate", "--tfrecords", glob, "--store"]) == 0
+    again = load_evaluation(load_bundle(serving.path)).report
+    assert again.robustness == stored.report.robustness, "what took long is kept"
 
 
 def test_two_models_are_compared_in_pairs(serving, synthetic_data, tmp_path, capsys):
@@ -118,9 +123,14 @@ def test_saved_evaluation_is_found_by_its_model_until_that_is_replaced(
     assert list(saved(serving)) == ["all films"]
     assert load_saved(saved(serving)["all films"]).report.films == 360
     assert main(["evaluate", "--tfrecords", f"{synthetic_data}/*.tfrec", "--store"]) == 0
+    again = load_bundle(serving.path)
+    assert again.sha256 != serving.sha256 or load_evaluation(again) is not None
+    assert list(saved(again)) == ["all films"]
+    write_card(serving.path, again.card.model_copy(update={"created": "later"}))
     assert saved(load_bundle(serving.path)) == {}
 
 
 def test_name_of_a_saved_evaluation_is_one_of_a_folder(serving, synthetic_data, capsys):
     assert main(["evaluate", "--tfrecords", f"{synthetic_data}/*.tfrec", "--save", "../away"]) == 1
     assert "can't be called '../away'" in capsys.readouterr().err
+    assert main(["evaluate", "--tfrecords", f"{synthetic_data}/*.tfrec", "--save", "held-out patients"]) == 1

@@ -44,9 +44,13 @@ class Group(CardPart):
 
 
 class CalibrationReport(CardPart):
-    """Honesty of the abnormal probability: expected calibration error (equal-mass bins) and Brier score."""
+    """Honesty of the abnormal probability: expected calibration error (equal-mass bins) and Brier score.
+
+    `ece_if_honest` is what the error would be on as many films if every probability were true: mean and middle 95%.
+    """
 
     ece: Estimate | None
+    ece_if_honest: Estimate
     ece_before: float
     brier: Estimate | None
     brier_before: float
@@ -72,7 +76,7 @@ class Baselines(CardPart):
     """What needs no model. `constant_prior_pooled_auc`: the findings' shares alone, pooled over the 14 findings."""
 
     view_only: ViewOnly
-    constant_prior_pooled_auc: float
+    constant_prior_pooled_auc: float | None
     constant_prior_macro_auroc: float = 0.5
 
 
@@ -123,7 +127,7 @@ class Report(CardPart):
     abnormal: Task
     macro_auroc: Estimate | None
     macro_findings: int
-    pooled_auroc: float
+    pooled_auroc: float | None
     findings: dict[str, Task]
     by_source: dict[str, Group]
     by_view: dict[str, Group]

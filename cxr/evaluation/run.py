@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from cxr.dataset.labelled import LabelledFilms
-from cxr.dataset.table import release
+from cxr.dataset.table import VIEWS, release
 from cxr.evaluation.evaluate import FINDING_COLUMNS, brier_score, calibration_error, pooled_auroc, view_only
 from cxr.evaluation.localisation import PUBLISHED_IOBB, BoxedFinding, known_boxes, localisation
 from cxr.evaluation.metrics import Resamples, auroc_estimate, enough, estimate, macro_auroc_estimate, resample_patients
@@ -33,7 +33,7 @@ from cxr.model.engine import BATCH, Engine
 
 SENSITIVITIES: Final = (0.99, 0.98, 0.95)
 CHOSEN_POINT: Final = "balanced"
-HELD_OUT: Final = "held-out patients"
+HONEST_DRAWS: Final = 1000
 
 
 def score_films(
@@ -102,10 +102,11 @@ def report_of(engine: Engine, films: ScoredFilms, cases: list[BoxedFinding], hel
         films.labels[:, FINDING_COLUMNS], films.probabilities[:, FINDING_COLUMNS], resamples
     )
     view_macro, _ = macro_auroc_estimate(films.labels[:, FINDING_COLUMNS], by_view[:, FINDING_COLUMNS], resamples)
+    views_known = set(films.metadata["view"]) == set(VIEWS)
     points = {point.name: _point(films, card, point.name, resamples) for point in card.operating_points}
     chosen = points[CHOSEN_POINT]
     return Report(
-        model=ModelName(name=engine.bundle.name, sha256=engine.bundle.sha256),
+        model=ModelName(name=engine.bundle.name, sha256=engine.bundle.model_sha256),
         test_set=films.name,
         held_out=held_out,
         films=len(films.labels),
@@ -113,7 +114,7 @@ def report_of(engine: Engine, films: ScoredFilms, cases: list[BoxedFinding], hel
         abnormal=_task(films.abnormal, films.abnormal_probability, chosen.abnormal, resamples),
         macro_auroc=macro,
         macro_findings=macro_findings,
-        pooled_auroc=pooled_auroc(films.labels, films.probabilities),
+        pooled_auroc=_known(pooled_auroc(films.labels, films.probabilities)),
         findings={
             name: _task(films.labels[:, k], films.probabilities[:, k], chosen.findings[name], resamples)
             for name, k in zip(FINDINGS, FINDING_COLUMNS, strict=True)
@@ -126,10 +127,12 @@ def report_of(engine: Engine, films: ScoredFilms, cases: list[BoxedFinding], hel
         operating_points=points,
         baselines=Baselines(
             view_only=ViewOnly(
-                abnormal_auroc=auroc_estimate(films.abnormal, 1 - by_view[:, NO_FINDING_INDEX], resamples),
-                macro_auroc=view_macro,
+                abnormal_auroc=auroc_estimate(films.abnormal, 1 - by_view[:, NO_FINDING_INDEX], resamples)
+                if views_known
+                else None,
+                macro_auroc=view_macro if views_known else None,
             ),
-            constant_prior_pooled_auc=pooled_auroc(films.labels, prior),
+            constant_prior_pooled_auc=_known(pooled_auroc(films.labels, prior)),
         ),
         workload=Workload(
             set_aside={
@@ -140,6 +143,10 @@ def report_of(engine: Engine, films: ScoredFilms, cases: list[BoxedFinding], hel
         ),
         localisation=_pointing(cases, card),
     )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def _task(labels: np.ndarray, scores: np.ndarray, at_point: Rates, resamples: Resamples) -> Task:
@@ -209,10 +216,22 @@ def _calibration(films: ScoredFilms, resamples: Resamples) -> CalibrationReport:
     return CalibrationReport(
         ece=known(calibration_error),
         ece_before=float(calibration_error(abnormal, before)[0]),
+        ece_if_honest=_honest(probability),
         brier=known(brier_score),
         brier_before=float(brier_score(abnormal, before)[0]),
         curve=reliability_curve(abnormal, probability, resamples),
     )
+
+
+def _honest(probability: np.ndarray) -> Estimate:
+    """What the calibration error would be if every probability were true: films so few show some all the same."""
+    rng = np.random.default_rng(0)
+    errors = [
+        calibration_error((rng.random(len(probability)) < probability).astype(np.uint8), probability)[0]
+        for _ in range(HONEST_DRAWS)
+    ]
+    low, high = np.percentile(errors, [2.5, 97.5])
+    return Estimate(value=float(np.mean(errors)), low=float(low), high=float(high))
 
 
 def _pointing(cases: list[BoxedFinding], card: Card) -> Pointing | None:

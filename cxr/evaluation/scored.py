@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +35,12 @@ class ScoredFilms:
     uncalibrated: np.ndarray
     metadata: pd.DataFrame
 
+    @cached_property
+    def digest(self) -> str:
+        """Changes with the films, their labels and their scores."""
+        facts = hashlib.sha256(self.labels.tobytes() + self.probabilities.tobytes() + self.patients.tobytes())
+        return facts.hexdigest()[:24]
+
     @property
     def abnormal(self) -> np.ndarray:
         """uint8 (n,): 1 where the film does not carry "No Finding"."""
@@ -63,7 +70,7 @@ def age_group(ages: pd.Series) -> pd.Series:
 
 
 def film_key(image_id: str) -> str:
-    """What is kept instead of an image id: it can be looked for where the films are, and says nothing elsewhere."""
+    """What is kept instead of an image id, to find the film again: who knows the ids can look it up, nobody else."""
     return hashlib.sha256(image_id.encode()).hexdigest()[:16]
 
 

@@ -15,6 +15,8 @@ from cxr.settings import settings
 
 REPORT_FILE: Final = "report.json"
 TEST_FILE: Final = "test.npz"
+HELD_OUT: Final = "held-out patients"
+"""Name of the test set that every bundle has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,7 @@ class StoredEvaluation:
 def store(bundle: Bundle, report: Report, films: ScoredFilms) -> Bundle:
     """Keep an evaluation on held-out patients in the bundle, with hashes in its card; returns the bundle as it then is.
 
-    The report names the bundle by the hash that its card had before.
+    A report names the model by `Bundle.model_sha256`, which does not change with what is attached.
     """
 
     return attach(bundle, (REPORT_FILE, TEST_FILE), lambda folder: _write(folder, report, films))
@@ -40,8 +42,8 @@ def save(bundle: Bundle, name: str, report: Report, films: ScoredFilms) -> Path:
     Raises:
         ValueError: the name can't be that of a folder.
     """
-    if not re.fullmatch(r"[\w][\w .-]*", name):
-        raise ValueError(f"An evaluation can't be called {name!r}; use letters, digits, spaces, dots and dashes.")
+    if name == HELD_OUT or not re.fullmatch(r"[\w][\w .-]*", name):
+        raise ValueError(f"An evaluation can't be called {name!r}; use other letters, digits, spaces, dots and dashes.")
     folder = settings().evaluations_dir / bundle.name / name
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder, report, films)
@@ -51,7 +53,7 @@ def save(bundle: Bundle, name: str, report: Report, films: ScoredFilms) -> Path:
 def saved(bundle: Bundle) -> dict[str, Path]:
     """The folders of a bundle's saved evaluations by name. One whose model has been replaced since is left out."""
     found = sorted((settings().evaluations_dir / bundle.name).glob(f"*/{REPORT_FILE}"))
-    return {path.parent.name: path.parent for path in found if bundle.sha256 in path.read_text()}
+    return {path.parent.name: path.parent for path in found if bundle.model_sha256 in path.read_text()}
 
 
 def _write(folder: Path, report: Report, films: ScoredFilms) -> None:

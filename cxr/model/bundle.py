@@ -46,6 +46,12 @@ class Bundle:
     def name(self) -> str:
         return self.path.name
 
+    @property
+    def model_sha256(self) -> str:
+        """Identifies the model, whatever was attached to its bundle since: of the card with the model's own files."""
+        own = {name: self.card.files[name] for name in (KERAS_FILE, GRAPH_FILE, PROBE_FILE)}
+        return hashlib.sha256(self.card.model_copy(update={"files": own}).model_dump_json().encode()).hexdigest()
+
 
 @dataclass(frozen=True, eq=False)
 class Probe:

@@ -15,6 +15,10 @@ from cxr.report.blocks import Block, Heading, Paragraph, Picture, Table
 from cxr.report.svg import unit_square
 
 TOO_FEW = "too few to say"
+NOT_HELD_OUT = (
+    "These films are not the model's held-out patients: it may have been trained on some of them, and then all of this "
+    "looks better than it is."
+)
 
 
 def document(report: Report, films: ScoredFilms) -> list[Block]:
@@ -31,12 +35,15 @@ def document(report: Report, films: ScoredFilms) -> list[Block]:
             f"{report.abnormal.prevalence:.0%} of the films abnormal. Intervals: 95%, bootstrap over patients. "
             f"Model {report.model.sha256[:16]}."
         ),
+        *([] if report.held_out else [Paragraph(NOT_HELD_OUT)]),
         *_separation(report, films),
         *_honesty(report),
         *_work(report, films),
         *_groups(report),
         *_places(report),
         *_worse(report),
+        *_weights(report),
+        *_other(report),
     ]
 
 
@@ -49,8 +56,8 @@ def _separation(report: Report, films: ScoredFilms) -> list[Block]:
             f"AUROC for abnormal {_words(report.abnormal.auroc)}; one who sees only the projection scores "
             f"{_words(view.abnormal_auroc)}. Macro over {report.macro_findings} of 14 findings "
             f"{_words(report.macro_auroc)}, by the projection alone {_words(view.macro_auroc)}. Pooled over the "
-            f"findings {report.pooled_auroc:.3f}; their shares alone, without a film, "
-            f"{report.baselines.constant_prior_pooled_auc:.3f}."
+            f"findings {_plain(report.pooled_auroc)}; their shares alone, without a film, "
+            f"{_plain(report.baselines.constant_prior_pooled_auc)}."
         ),
     ]
     if report.abnormal.auroc is not None:
@@ -103,7 +110,8 @@ def _honesty(report: Report) -> list[Block]:
         Heading("How honest its probabilities are, and what its thresholds do"),
         Paragraph(
             f"Expected calibration error {calibration.ece_before:.3f} before, {_words(calibration.ece)} after "
-            f"calibration; Brier score {calibration.brier_before:.3f} before, {_words(calibration.brier)} after."
+            f"calibration ({_words(calibration.ece_if_honest)} if every probability were true); Brier score "
+            f"{calibration.brier_before:.3f} before, {_words(calibration.brier)} after."
         ),
         Table(("Operating point", "Threshold", "Sensitivity", "Specificity", "PPV", "NPV", "Flagged"), tuple(rows)),
         Picture(unit_square("Reliability", "Predicted", "Observed", [], bars=bars), "Reliability with 95% intervals"),
@@ -123,9 +131,9 @@ def _work(report: Report, films: ScoredFilms) -> list[Block]:
         "" if work.at_70 is None else f"Setting aside 70% would miss {_words(work.at_70.missed)} of the abnormal films."
     )
     return [
-        *blocks,
         Heading("What it could take off the worklist"),
         Paragraph(f"Share of films that could be set aside {said}. {cost}"),
+        *blocks,
     ]
 
 
@@ -145,7 +153,7 @@ def _places(report: Report) -> list[Block]:
     if report.localisation is None:
         return []
     found = report.localisation
-    parts = {"All boxes": found.measured.pooled} | {
+    parts = {"All boxes": found.measured.pooled, "Mean over findings": found.measured.mean} | {
         display_name(name): part for name, part in found.measured.by_finding.items()
     }
     rows = []
@@ -179,6 +187,31 @@ def _worse(report: Report) -> list[Block]:
     ]
     header = ("Corruption", "Severity", "AUROC abnormal", "Change", "Calibration error")
     return [Heading("Films made worse"), Table(header, tuple(rows))]
+
+
+def _weights(report: Report) -> list[Block]:
+    if report.randomisation is None:
+        return []
+    rows = [(stage.name, _words(stage.absolute), _words(stage.correlation)) for stage in report.randomisation.stages]
+    return [
+        Heading("Do the heatmaps depend on the weights?"),
+        Table(("Weights made new", "Size of the correlation with the model's own maps", "Correlation"), tuple(rows)),
+    ]
+
+
+def _other(report: Report) -> list[Block]:
+    if report.comparison is None:
+        return []
+    other = report.comparison
+    test = "" if other.delong is None else f" DeLong's test: p = {other.delong.p:.3f}."
+    return [
+        Heading(f"Beside the model {other.other.name}"),
+        Paragraph(f"AUROC for abnormal, this model less that: {_words(other.abnormal_auroc)} (paired).{test}"),
+    ]
+
+
+def _plain(value: float | None) -> str:
+    return TOO_FEW if value is None else f"{value:.3f}"
 
 
 def _words(estimate: Estimate | None) -> str:

@@ -19,8 +19,8 @@ from cxr.dataset.splits import SPLITS, split_hash
 from cxr.dataset.table import release
 from cxr.evaluation.evaluate import evaluate
 from cxr.evaluation.metrics import MIN_PATIENTS, enough
-from cxr.evaluation.run import HELD_OUT, report_of, score_films
-from cxr.evaluation.stored import store
+from cxr.evaluation.run import report_of, score_films
+from cxr.evaluation.stored import HELD_OUT, store
 from cxr.evaluation.thresholds import Scored, operating_points
 from cxr.model import backbones, classifier, efficientnet_lite
 from cxr.model.bundle import MAPS, Bundle

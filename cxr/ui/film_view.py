@@ -12,7 +12,7 @@ from cxr.model.bundle import Bundle
 from cxr.model.card import Card
 from cxr.model.heatmap import overlay, shrunk, supporting_map, upsample
 from cxr.model.verdict import Verdict
-from cxr.ui.evaluation.source import evaluated
+from cxr.ui.evaluation.source import report_of
 from cxr.ui.readings import Readings
 from cxr.ui.second_opinion import show_second_opinion
 from cxr.ui.words import map_trust, no_support, plain
@@ -46,8 +46,7 @@ def show_film(session: Readings, key: str, verdict: Verdict, bundle: Bundle) -> 
     if grid is None:
         st.caption(f":material/info: {no_support(finding)}")
     else:
-        stored = evaluated(bundle.name)[1]
-        trust = map_trust(finding, None if stored is None else stored.report)
+        trust = map_trust(finding, report_of(bundle.name))
         st.caption(f"Scaled to its own strongest region: it shows where, not how much. {trust}")
     _show_downloads(key, reading, verdict, bundle, finding, available=grid is not None)
     show_second_opinion(session.second_opinions.setdefault(key, {}), reading, finding, bundle)

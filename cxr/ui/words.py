@@ -104,7 +104,7 @@ def map_trust(finding: str, report: Report | None) -> str:
         f"({part.cases} measured); that of a map of the usual place on {100 * pointing.usual_place:.0f}, of a random "
         f"map on {100 * pointing.random_map:.0f}."
     )
-    return measured if part.better_than_chance else f"**No better than chance.** {measured}"
+    return measured if part.better_than_chance else f"**Not shown to be better than chance.** {measured}"
 
 
 def no_support(finding: str) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from cxr.evaluation.evaluate import calibration_error
 from cxr.evaluation.report import Report
 from cxr.evaluation.run import report_of
 from cxr.evaluation.scored import AGE_GROUPS, ScoredFilms, age_group, film_key, load_scored, save_scored
@@ -113,10 +114,26 @@ def test_shuffled_labels_are_worth_one_half(engine, shipped):
     assert auroc.low < 0.5 < auroc.high
 
 
+def test_calibration_error_of_true_probabilities_is_what_it_is_said_to_be(engine):
+    scores = np.random.default_rng(3).random(400)
+    drawn = [(np.random.default_rng(seed).random(400) < scores).astype(int) for seed in range(20)]
+    said = report_of(engine, scored(scores, drawn[0]), [], held_out=False).calibration.ece_if_honest
+    errors = [calibration_error(labels, scores)[0] for labels in drawn]
+    assert sum(said.low <= error <= said.high for error in errors) >= 17
+    assert np.mean(errors) == pytest.approx(said.value, abs=0.01)
+
+
+def test_unknown_views_are_no_baseline(engine):
+    films = scored(np.linspace(0, 1, 60), np.tile([0, 1], 30))
+    films.metadata["view"] = "unknown"
+    assert report_of(engine, films, [], held_out=False).baselines.view_only.abnormal_auroc is None
+
+
 def test_one_class_or_one_patient_is_too_few_to_say(engine):
     scores = np.linspace(0, 1, 40)
     alone = report_of(engine, scored(scores, np.ones(40, int)), [], held_out=False)
     assert alone.abnormal.auroc is None
+    assert Report.model_validate_json(alone.model_dump_json()) == alone
     one = report_of(engine, scored(scores, (scores > 0.5).astype(int), np.zeros(40, int)), [], held_out=False)
     assert one.abnormal.auroc is None
     assert one.abnormal.sensitivity is None
@@ -167,7 +184,7 @@ def test_stored_evaluation_that_cant_be_read_is_refused(tiny_bundle, tmp_path):
 
     copy = load_bundle(shutil.copytree(tiny_bundle.path, tmp_path / "copy"))
     broken = attach(copy, (REPORT_FILE,), lambda folder: (folder / REPORT_FILE).write_text("{}"))
-    with pytest.raises(BundleRejected, match="evaluate --store"):
+    with pytest.raises(BundleRejected, match="make it anew"):
         load_evaluation(broken)
 
 

@@ -194,9 +194,9 @@ def strongest(summary: Summary, top: int = 3) -> str:
     """The pairs of findings that correlate most, in words."""
     values = statistics.correlation(summary).loc[list(FINDINGS), list(FINDINGS)].to_numpy()
     above = [(values[a, b], FINDINGS[a], FINDINGS[b]) for a, b in zip(*np.triu_indices(len(FINDINGS), 1), strict=True)]
-    pairs = sorted((pair for pair in above if np.isfinite(pair[0])), reverse=True)[:top]
+    pairs = sorted((pair for pair in above if pair[0] > 0), reverse=True)[:top]
     if not pairs:
-        return "No two findings can be correlated here."
+        return "No two findings go together here more often than by chance."
     said = ", ".join(f"{display_name(a)} and {display_name(b).lower()} {value:.2f}" for value, a, b in pairs)
     return f"Findings that correlate most: {said}."
 

@@ -45,7 +45,7 @@ def show_boxed_films(films: ScoredFilms, name: str) -> None:
         heat = None if grid is None else upsample(grid, grey.shape[0], grey.shape[1], engine.bundle.card.map_shift)
         words = f"{table.films.index[row]}: {display_name(finding)}"
         place.image(
-            with_boxes(np.asarray(overlay(grey, heat, OPACITY)), boxes),
+            with_boxes(np.asarray(overlay(grey, heat, OPACITY)), boxes[boxes["finding"] == finding]),
             caption=plain(words),
             alt=f"Film with heatmap and box, {words}",
         )

@@ -56,8 +56,8 @@ def show_separation(report: Report, films: ScoredFilms, card: Card, task: str) -
     view, prior = report.baselines.view_only, report.baselines.constant_prior_pooled_auc
     st.markdown(
         f"One who sees only the projection scores {interval(view.abnormal_auroc)} for abnormal and "
-        f"{interval(view.macro_auroc)} macro. Pooled over the findings the model scores {report.pooled_auroc:.3f}; the "
-        f"findings' shares alone, without a film, {prior:.3f}."
+        f"{interval(view.macro_auroc)} macro. Pooled over the findings the model scores {_auroc(report.pooled_auroc)}; "
+        f"the findings' shares alone, without a film, {_auroc(prior)}. Both know the shares of these very films."
     )
     rows = {"Macro-AUROC": report.macro_auroc, **finding_rows(report, "auroc")}
     show_chart(forest_chart("auroc", "AUROC finding by finding", rows, 0.5, "AUROC with 95% interval", 0.2))
@@ -93,7 +93,7 @@ def show_threshold(report: Report, films: ScoredFilms, card: Card, task: str, re
     left, right = st.columns(2, gap="medium")
     with left:
         threshold = st.slider(
-            "Threshold", 0.0, 1.0, float(round(known["balanced"], 3)), 0.005, format="%.3f", key=f"threshold-{task}"
+            "Threshold", 0.0, 1.0, known["balanced"], 0.001, format="%.3f", key=f"threshold-{task}-{films.digest}"
         )
         st.caption("; ".join(f"{name} {value:.3f}" for name, value in known.items()))
     with right:
@@ -107,14 +107,19 @@ def show_threshold(report: Report, films: ScoredFilms, card: Card, task: str, re
         f"- At a share of {share:.0%}: right when flagged (PPV) {_percent(there.ppv)}, right when not (NPV) "
         f"{_percent(there.npv)}.\n"
         f"- Per 100 films there: {_number(there.flagged_per_100)} flagged, {_number(there.missed_per_100)} missed.\n"
-        f"- Worklist: {_percent(_rest(here.flagged))} of these films would be set aside."
+        + (
+            f"- Worklist: {_percent(_rest(here.flagged))} of these films would be set aside."
+            if task == ABNORMAL
+            else ""
+        )
     )
     st.caption("It supposes that films there are as hard as these: that only the share of positives differs.")
     calibration = report.calibration
     show_chart(reliability_chart(report))
     st.markdown(
         f"Expected calibration error {calibration.ece_before:.3f} before, {interval(calibration.ece)} after "
-        f"calibration; Brier score {calibration.brier_before:.3f} before, {interval(calibration.brier)} after."
+        f"calibration; on so few films it would be {interval(calibration.ece_if_honest)} if every probability were "
+        f"true. Brier score {calibration.brier_before:.3f} before, {interval(calibration.brier)} after."
     )
 
 
@@ -135,3 +140,7 @@ def _percent(estimate: Estimate | None) -> str:
 
 def _number(estimate: Estimate | None) -> str:
     return TOO_FEW if estimate is None else f"{estimate.value:.0f} ({estimate.low:.0f} to {estimate.high:.0f})"
+
+
+def _auroc(value: float | None) -> str:
+    return TOO_FEW if value is None else f"{value:.3f}"

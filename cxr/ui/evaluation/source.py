@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from cxr.evaluation.metrics import Resamples, resample_patients
+from cxr.evaluation.report import Report
 from cxr.evaluation.scored import ScoredFilms
 from cxr.evaluation.stored import REPORT_FILE, StoredEvaluation, load_evaluation, load_saved, saved
 from cxr.model.bundle import CARD_FILE, Bundle, BundleRejected, bundle_names, bundle_path, file_sha256, load_bundle
@@ -30,6 +31,15 @@ def evaluated(name: str) -> tuple[Bundle, StoredEvaluation | None, Resamples | N
         raise BundleRejected(f"The model {name} is being replaced. Reload the page in a moment.") from error
 
 
+def report_of(name: str) -> Report | None:
+    """The report that a bundle carries; None if it carries none that can be read."""
+    try:
+        stored = evaluated(name)[1]
+    except BundleRejected:
+        return None
+    return None if stored is None else stored.report
+
+
 @st.cache_resource(max_entries=4, show_spinner="Loading the evaluation")
 def _saved(folder: str, state: int) -> tuple[StoredEvaluation, Resamples]:
     # `state` is for the cache's key: it changes with the file.
@@ -45,6 +55,11 @@ def other_test_sets(bundle: Bundle) -> dict[str, Path]:
 def evaluated_on(folder: Path) -> tuple[StoredEvaluation, Resamples]:
     """A saved evaluation. Raises `BundleRejected` if it can't be read."""
     return _saved(str(folder), (folder / REPORT_FILE).stat().st_mtime_ns)
+
+
+def command(name: str, further: str = "") -> str:
+    """What makes the evaluation of a bundle, as a line for the terminal."""
+    return f"python -m cxr evaluate --tfrecords 'DIR/**/*.tfrec' --model {name} --store {further}".rstrip()
 
 
 def choices() -> list[str]:

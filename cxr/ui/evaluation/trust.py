@@ -11,15 +11,16 @@ from cxr.evaluation.metrics import Resamples
 from cxr.evaluation.report import Report
 from cxr.evaluation.scored import ScoredFilms, film_key
 from cxr.findings import display_name
+from cxr.model.bundle import BundleRejected
 from cxr.ui.chart import show_chart
 from cxr.ui.dataset.film_detail import open_film
 from cxr.ui.dataset.film_grid import film_grid, thumbs
 from cxr.ui.dataset.source import current_store, current_table
 from cxr.ui.evaluation.boxed import show_boxed_films
 from cxr.ui.evaluation.curves import forest_chart, groups_of
-from cxr.ui.evaluation.source import evaluated, same_films
+from cxr.ui.evaluation.source import command, evaluated, same_films
 from cxr.ui.evaluation.triage_charts import robustness_chart
-from cxr.ui.words import TOO_FEW, interval
+from cxr.ui.words import TOO_FEW, interval, plain
 
 MISTAKES = 12
 
@@ -61,7 +62,7 @@ def show_places(report: Report, films: ScoredFilms, name: str) -> None:
         found = report.localisation
         st.markdown(
             "A map hits if its hottest point lies in a box (pointing game). Beside it stand what a random map scores, "
-            "and one that only knows the usual place of the finding: a map that is no better has seen nothing."
+            "and one that only knows the usual place of the finding: a map that is no better may have seen nothing."
         )
         parts = {"All boxes": found.measured.pooled, "Mean over findings": found.measured.mean}
         parts |= {display_name(name): part for name, part in found.measured.by_finding.items()}
@@ -78,7 +79,7 @@ def show_places(report: Report, films: ScoredFilms, name: str) -> None:
         show_boxed_films(films, name)
     st.subheader("Do the maps depend on the weights?", anchor=False)
     if report.randomisation is None:
-        st.info("Not measured: `python -m cxr evaluate --held-out --randomisation --store`.", icon=":material/info:")
+        st.info(f"Not measured: `{command(name, '--randomisation')}`.", icon=":material/info:")
         return
     answer = {True: "Yes: with all weights new the maps are others.", False: "Not shown.", None: TOO_FEW.capitalize()}
     st.markdown(f"**{answer[report.randomisation.depends_on_weights]}**")
@@ -105,10 +106,10 @@ def _measured(name: str, measure: Measure | None) -> dict[str, object]:
     }
 
 
-def show_robustness(report: Report) -> None:
+def show_robustness(report: Report, name: str) -> None:
     """What films that are worse do to it."""
     if report.robustness is None:
-        st.info("Not measured: `python -m cxr evaluate --held-out --robustness --store`.", icon=":material/info:")
+        st.info(f"Not measured: `{command(name, '--robustness')}`.", icon=":material/info:")
         return
     left, right = st.columns(2, gap="medium")
     with left:
@@ -117,7 +118,9 @@ def show_robustness(report: Report) -> None:
         show_chart(robustness_chart(report.robustness, "calibration_error"))
     worst = [row for row in report.robustness if row.auroc_change is not None and row.auroc_change.high < 0]
     said = ", ".join(f"{row.corruption.lower()} {row.severity}" for row in worst) or "none"
-    st.markdown(f"AUROC falls by more than chance (paired, 95%) under: {said}.")
+    st.markdown(
+        f"AUROC falls by more than chance (paired, 95%) under: {said}. Of 40 such tests one may say so by chance."
+    )
     st.caption(
         "What each is, at five severities: "
         + " ".join(f"{name}: {corruption.description}" for name, corruption in CORRUPTIONS.items())
@@ -125,7 +128,7 @@ def show_robustness(report: Report) -> None:
     )
 
 
-def show_mistakes(films: ScoredFilms) -> None:
+def show_mistakes(films: ScoredFilms, threshold: float) -> None:
     """The most confident mistakes, as pictures where the films are at hand."""
     p, abnormal = films.abnormal_probability, films.abnormal == 1
     table = current_table()
@@ -135,8 +138,14 @@ def show_mistakes(films: ScoredFilms) -> None:
         return
     rows = {film_key(str(table.films.index[row])): int(row) for row in np.flatnonzero(store.available)}
     for title, order in (
-        ("Called free of findings, labelled abnormal", [k for k in np.argsort(p) if abnormal[k]]),
-        ("Called abnormal, labelled without finding", [k for k in np.argsort(-p) if not abnormal[k]]),
+        (
+            "Below the balanced threshold, labelled abnormal",
+            [k for k in np.argsort(p) if abnormal[k] and p[k] < threshold],
+        ),
+        (
+            "Above the balanced threshold, labelled without finding",
+            [k for k in np.argsort(-p) if not abnormal[k] and p[k] >= threshold],
+        ),
     ):
         found = [rows[key] for key in films.metadata.index[order] if key in rows][:MISTAKES]
         st.subheader(title, anchor=False)
@@ -158,7 +167,11 @@ def show_comparison(name: str, others: list[str], report: Report, films: ScoredF
         st.info("There is no other model in the models folder.", icon=":material/info:")
         return
     other = st.selectbox("Compare with", others, key="compare-with")
-    _, stored, _ = evaluated(other)
+    try:
+        stored = evaluated(other)[1]
+    except BundleRejected as error:
+        st.error(plain(str(error)), icon=":material/error:")
+        return
     if stored is None or not same_films(films, stored.films):
         st.info(
             f"{other} was not evaluated on the same films. Compare them on the command line: "

@@ -15,7 +15,7 @@ from cxr.ui.words import TOO_FEW
 
 @st.cache_data(max_entries=16, show_spinner="Counting")
 def _curve(key: str, prevalence: float | None, _films: ScoredFilms, _resamples: Resamples) -> WorkloadCurve | None:
-    # `key` names the bundle and its films.
+    # `key` changes with the films and their scores.
     return workload_curve(_films.abnormal, _films.abnormal_probability, _resamples, prevalence=prevalence)
 
 
@@ -26,7 +26,7 @@ def show_workload(report: Report, films: ScoredFilms, resamples: Resamples) -> N
         share = st.slider("Abnormal films where you work", 1, 99, 30, format="%d%%", key="workload-share") / 100
     else:
         share = None
-    curve = _curve(report.model.sha256, share, films, resamples)
+    curve = _curve(films.digest, share, films, resamples)
     if curve is None:
         st.info(f"The abnormal films are of too few patients: {TOO_FEW}.", icon=":material/info:")
         return
@@ -67,13 +67,19 @@ def show_simulation(films: ScoredFilms) -> None:
         ageing = columns[4].number_input("Ageing, minutes", 1.0, 10_000.0, 60.0, 10.0)
         seed = columns[5].number_input("Seed", 0, 999_999, 0)
         wanted = st.form_submit_button("Simulate 200 days of 200 films", icon=":material/play_arrow:")
+    abnormal = films.abnormal == 1
+    if abnormal.all() or not abnormal.any():
+        st.info("All these films are of one class; there is no order to simulate.", icon=":material/info:")
+        return
     if wanted:
         inputs = Inputs(rate, share / 100, int(readers), minutes, ageing_minutes=ageing, seed=int(seed))
-        abnormal = films.abnormal == 1
         scores = films.abnormal_probability
         with st.spinner("Simulating"):
-            st.session_state["simulation-result"] = simulate(inputs, scores[abnormal], scores[~abnormal])
-    result: Simulation | None = st.session_state.get("simulation-result")
+            st.session_state["simulated"] = films.digest, simulate(inputs, scores[abnormal], scores[~abnormal])
+    made_of, result = st.session_state.get("simulated", ("", None))
+    if made_of != films.digest:
+        # What was simulated with another model's scores says nothing of these.
+        return
     if result is not None:
         _show_result(result)
 
