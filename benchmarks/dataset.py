@@ -32,6 +32,7 @@ from benchmarks import dataset_pandas
 from cxr.dataset.filters import Filters, select
 from cxr.dataset.index import film_store, index_shards
 from cxr.dataset.kaggle import load_folder
+from cxr.dataset.shards import find_shards
 from cxr.dataset.statistics import split_leak
 from cxr.dataset.summary import summarise
 from cxr.dataset.table import FilmTable
@@ -194,7 +195,7 @@ def memory(pid: int) -> float:
 
 def shard_times(folder: Path, turns: int) -> dict[str, float]:
     """Seconds per GB of indexing, and films per second of reading at random."""
-    shards = sorted(folder.rglob("*.tfrec"))
+    shards = find_shards(folder)
     size = sum(shard.stat().st_size for shard in shards) / 1e9
     building = []
     for _ in range(turns):

@@ -62,8 +62,7 @@ def answer(engine: Engine, name: str, data: bytes) -> Reading | Refusal:
         return Refusal(name, str(error))
     prediction = engine.predict([film])[0]
     milliseconds = 1000 * (perf_counter() - start)
-    grey = np.rint(film.pixels * 255).astype(np.uint8)
-    return Reading(name, film.facts, film.warnings, grey, prediction, milliseconds)
+    return Reading(name, film.facts, film.warnings, film.grey, prediction, milliseconds)
 
 
 def as_json(reading: Reading, verdict: Verdict, bundle: Bundle) -> dict[str, Any]:

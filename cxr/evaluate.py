@@ -18,8 +18,8 @@ from cxr.evaluation.robustness import robustness
 from cxr.evaluation.run import report_of, score_films
 from cxr.evaluation.scored import ScoredFilms
 from cxr.evaluation.stored import HELD_OUT, load_evaluation, save, store
+from cxr.evaluation.words import interval
 from cxr.model.bundle import BundleRejected, bundle_path, load_bundle
-from cxr.model.card import Estimate
 from cxr.model.engine import Engine
 from cxr.report.evaluation import document
 from cxr.report.html import to_html
@@ -35,23 +35,24 @@ def run(args: argparse.Namespace) -> int:
     if args.images is not None and args.labels is None:
         print("--images needs --labels.", file=sys.stderr)
         return 2
+    args.held_out = args.held_out or args.store
     try:
         engine = Engine(load_bundle(bundle_path(args.model or settings().model)))
         films = _films(args, engine)
-        name = HELD_OUT if args.held_out or args.store else args.save or _named(args)
+        name = HELD_OUT if args.held_out else args.save or _named(args)
         boxes = release().boxes if args.boxes is None else read_boxes(args.boxes.read_bytes(), args.boxes.name)
         scored, cases = score_films(engine, films, name, boxes, _progress)
-        report = report_of(engine, scored, cases, args.held_out or args.store)
+        report = report_of(engine, scored, cases, args.held_out)
         report = report.model_copy(update=_kept(args, engine) | _further(args, engine, films, scored))
         if args.store:
             store(engine.bundle, report, scored)
         if args.save:
-            save(load_bundle(engine.bundle.path), args.save, report, scored)
+            save(engine.bundle, args.save, report, scored)
         _write(args, report, scored)
     except (BundleRejected, UnusableDataset, InvalidTable, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(in_words(report))
+    print(ininterval(report))
     return 0
 
 
@@ -65,11 +66,11 @@ def _write(args: argparse.Namespace, report: Report, films: ScoredFilms) -> None
     if args.json:
         args.json.write_text(report.model_dump_json(indent=1) + "\n")
     if args.html or args.pdf:
-        title, blocks = f"How good is the model {report.model.name}?", document(report, films)
+        blocks = document(report, films)
         if args.html:
-            args.html.write_text(to_html(blocks, title))
+            args.html.write_text(to_html(blocks))
         if args.pdf:
-            args.pdf.write_bytes(to_pdf(blocks, title))
+            args.pdf.write_bytes(to_pdf(blocks))
 
 
 def _films(args: argparse.Namespace, engine: Engine) -> LabelledFilms:
@@ -81,7 +82,7 @@ def _films(args: argparse.Namespace, engine: Engine) -> LabelledFilms:
         if not shards:
             raise UnusableDataset(f"There are no shards at {args.tfrecords}.")
         films = load_shards(shards, size, cache, args.metadata or _beside(shards))
-    if args.held_out or args.store:
+    if args.held_out:
         return held_out(films, engine.bundle.card, args.tfrecords or args.images)
     return films
 
@@ -89,14 +90,7 @@ def _films(args: argparse.Namespace, engine: Engine) -> LabelledFilms:
 def _beside(shards: list[Path]) -> Path | None:
     """The metadata in the shards' folder or the one above."""
     folder = shards[0].parent
-    return metadata_file(folder) or next(
-        (
-            found
-            for pattern in ("images_index.csv", "Data_Entry_2017*.csv*")
-            for found in sorted(folder.parent.glob(pattern))
-        ),
-        None,
-    )
+    return metadata_file(folder) or metadata_file(folder.parent, deep=False)
 
 
 def _kept(args: argparse.Namespace, engine: Engine) -> dict[str, object]:
@@ -111,7 +105,7 @@ def _further(args: argparse.Namespace, engine: Engine, films: LabelledFilms, sco
     """The parts of the report that take long, where they are asked for."""
     parts: dict[str, object] = {}
     if args.compare:
-        parts["comparison"] = _compared(args, engine, films, scored)
+        parts["comparison"] = _compared(args, scored)
     if args.robustness:
         print("films made worse:", file=sys.stderr)
         parts["robustness"] = tuple(robustness(engine, films.pixels, films.labels, scored.patients, _progress))
@@ -128,7 +122,7 @@ def _further(args: argparse.Namespace, engine: Engine, films: LabelledFilms, sco
     return parts
 
 
-def _compared(args: argparse.Namespace, engine: Engine, films: LabelledFilms, scored: ScoredFilms) -> Comparison:
+def _compared(args: argparse.Namespace, scored: ScoredFilms) -> Comparison:
     other = Engine(load_bundle(bundle_path(args.compare)))
     # With --held-out these are the films that the other model was held out on, which may be others.
     films = _films(args, other)
@@ -144,31 +138,27 @@ def _compared(args: argparse.Namespace, engine: Engine, films: LabelledFilms, sc
     )
 
 
-def in_words(report: Report) -> str:
+def ininterval(report: Report) -> str:
     """The report in a few lines."""
     task, work = report.abnormal, report.workload
     lines = [
         f"{report.model.name} on {report.films:,} films of {report.patients:,} patients ({report.test_set})",
-        f"abnormal: AUROC {_words(task.auroc)}, AUPRC {_words(task.auprc)} at {task.prevalence:.0%} abnormal; "
-        f"the view alone AUROC {_words(report.baselines.view_only.abnormal_auroc)}",
-        f"findings: macro-AUROC {_words(report.macro_auroc)} over {report.macro_findings} of 14; "
-        f"the view alone {_words(report.baselines.view_only.macro_auroc)}",
-        f"calibration error {_words(report.calibration.ece)}, {report.calibration.ece_before:.2f} before calibration",
+        f"abnormal: AUROC {interval(task.auroc)}, AUPRC {interval(task.auprc)} at {task.prevalence:.0%} abnormal; "
+        f"the view alone AUROC {interval(report.baselines.view_only.abnormal_auroc)}",
+        f"findings: macro-AUROC {interval(report.macro_auroc)} over {report.macro_findings} of 14; "
+        f"the view alone {interval(report.baselines.view_only.macro_auroc)}",
+        f"calibration error {interval(report.calibration.ece)}, {report.calibration.ece_before:.2f} before calibration",
     ]
     lines += [
-        f"share of the films that it could set aside at sensitivity {level}: {_words(share)}"
+        f"share of the films that it could set aside at sensitivity {level}: {interval(share)}"
         for level, share in work.set_aside.items()
     ]
     if work.at_70 is not None:
-        lines.append(f"setting aside 70% would miss {_words(work.at_70.missed)} of the abnormal films")
+        lines.append(f"setting aside 70% would miss {interval(work.at_70.missed)} of the abnormal films")
     if report.comparison is not None:
-        difference = _words(report.comparison.abnormal_auroc)
+        difference = interval(report.comparison.abnormal_auroc)
         lines.append(f"AUROC for abnormal less that of {report.comparison.other.name}: {difference}")
     return "\n".join(lines)
-
-
-def _words(estimate: Estimate | None) -> str:
-    return "too few to say" if estimate is None else f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
 
 def _progress(done: int, of: int) -> None:

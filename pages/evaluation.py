@@ -2,17 +2,19 @@
 
 import streamlit as st
 
-from cxr.evaluation.stored import HELD_OUT
-from cxr.model.bundle import BundleRejected
+from cxr.evaluation.stored import HELD_OUT, saved
+from cxr.evaluation.words import interval
+from cxr.model.bundle import BundleRejected, bundle_names
+from cxr.report.evaluation import NOT_HELD_OUT
 from cxr.settings import settings
 from cxr.ui.evaluation.downloads import show_downloads
 from cxr.ui.evaluation.separation import choose_task, show_separation, show_threshold
-from cxr.ui.evaluation.source import choices, command, evaluated, evaluated_on, other_test_sets
+from cxr.ui.evaluation.source import command, evaluated, evaluated_on
 from cxr.ui.evaluation.trust import show_comparison, show_groups, show_mistakes, show_places, show_robustness
 from cxr.ui.evaluation.worklist import show_simulation, show_workload
 from cxr.ui.front_door import enter
 from cxr.ui.sections import open_section
-from cxr.ui.words import interval, plain
+from cxr.ui.words import plain
 
 enter()
 
@@ -27,7 +29,7 @@ SECTIONS = (
     "Compare",
 )
 
-names = choices()
+names = bundle_names()
 serving = settings().model
 heading, model_place, set_place = st.columns([3, 1, 1], vertical_alignment="bottom")
 heading.title("How good is it?", anchor=False)
@@ -36,7 +38,7 @@ name = model_place.selectbox(
 )
 try:
     bundle, stored, resamples = evaluated(name)
-    others = other_test_sets(bundle)
+    others = saved(bundle)
     test_set = set_place.selectbox(
         "Test set", [HELD_OUT, *others], format_func=lambda text: text[:1].upper() + text[1:], key=f"test-set-{name}"
     )
@@ -57,11 +59,7 @@ st.markdown(
     f"{report.macro_findings} of 14 findings {interval(report.macro_auroc)}. Intervals: 95%, bootstrap over patients."
 )
 if not report.held_out:
-    st.warning(
-        "These films are not the model's held-out patients: it may have been trained on some of them, and then all of "
-        "this looks better than it is.",
-        icon=":material/warning:",
-    )
+    st.warning(NOT_HELD_OUT, icon=":material/warning:")
 section, place = open_section(SECTIONS, "how-good")
 with place:
     if section in ("Separation", "Thresholds"):

@@ -16,12 +16,13 @@ from cxr.dataset.summary import summarise
 from cxr.dataset.table import release
 from cxr.evaluation.baselines import MACRO_OF_NOTHING, baselines
 from cxr.evaluation.stored import load_evaluation
+from cxr.evaluation.words import TOO_FEW, interval
 from cxr.findings import display_name
 from cxr.model.bundle import load_bundle
 from cxr.model.card import Card, Estimate, GroupMetrics
 from cxr.settings import ROOT, Settings
 from cxr.ui.dataset.trap_charts import NOTEBOOK
-from cxr.ui.words import TOO_FEW, interval, point_meaning
+from cxr.ui.words import point_meaning
 
 README = ROOT / "README.md"
 SMALL_GROUP = 20

@@ -6,6 +6,7 @@ from pathlib import Path
 from cxr.dataset.filters import Filters, select
 from cxr.dataset.index import film_store, index_shards
 from cxr.dataset.kaggle import load_folder
+from cxr.dataset.shards import find_shards
 from cxr.dataset.statistics import any_finding, category_counts, split_leak
 from cxr.dataset.summary import summarise
 from cxr.dataset.table import release
@@ -50,7 +51,7 @@ def describe(folder: Path | None, cache: Path) -> Description:
         InvalidTable: with everything that is wrong with a table.
     """
     table = release() if folder is None else load_folder(folder)
-    shards = [] if folder is None else sorted(folder.rglob("*.tfrec"))
+    shards = [] if folder is None else find_shards(folder)
     store = film_store(index_shards(shards, cache), table)
     summary = summarise(table, select(table, Filters()))
     return Description(

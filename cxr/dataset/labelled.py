@@ -14,7 +14,7 @@ import pandas as pd
 
 import cxr.radiograph
 from cxr.dataset.metadata import METADATA_NAMES, years
-from cxr.dataset.shards import Record, read_records
+from cxr.dataset.shards import Record, find_shards, read_records
 from cxr.dataset.table import UNKNOWN
 from cxr.dataset.tfrecord import UnreadableShard
 from cxr.findings import CATEGORIES, NO_FINDING_INDEX
@@ -65,7 +65,7 @@ def load_labelled_films(folder: Path, size: int, cache: Path) -> LabelledFilms:
     Raises:
         UnusableDataset: no shards, a damaged shard or film, a film that occurs twice, or contradictory labels.
     """
-    shards = sorted(folder.rglob("*.tfrec"))
+    shards = find_shards(folder)
     if not shards:
         raise UnusableDataset(f"There are no .tfrec files in {folder}.")
     return load_shards(shards, size, cache, metadata_file(folder))
@@ -182,9 +182,14 @@ def _check_labels(ids: list[str], labels: np.ndarray) -> None:
         raise UnusableDataset(f"{contradictory} films carry both “No Finding” and a finding, or neither.")
 
 
-def metadata_file(folder: Path) -> Path | None:
-    """The metadata of a folder: its own `images_index.csv`, else NIH's `Data_Entry_2017*.csv[.gz]`, else None."""
-    found = sorted(folder.rglob("images_index.csv")) or sorted(folder.rglob("Data_Entry_2017*.csv*"))
+def metadata_file(folder: Path, deep: bool = True) -> Path | None:
+    """The metadata of a folder: its own `images_index.csv`, else NIH's `Data_Entry_2017*.csv[.gz]`, else None.
+
+    Args:
+        deep: whether to look at any depth, or only in the folder itself.
+    """
+    find = folder.rglob if deep else folder.glob
+    found = sorted(find("images_index.csv")) or sorted(find("Data_Entry_2017*.csv*"))
     return found[0] if found else None
 
 

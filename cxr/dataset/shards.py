@@ -39,6 +39,11 @@ class Record:
     labels: np.ndarray
 
 
+def find_shards(folder: Path) -> list[Path]:
+    """The `.tfrec` files of a folder, at any depth, in the order of their names."""
+    return sorted(folder.rglob("*.tfrec"))
+
+
 def read_records(path: Path) -> Iterator[Record]:
     """The films of one shard, in file order.
 

@@ -90,6 +90,16 @@ def pooled_auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     return float(auroc(labels[:, FINDING_COLUMNS].ravel(), scores[:, FINDING_COLUMNS].ravel())[0])
 
 
+def equal_mass(ranked: np.ndarray, bins: int) -> np.ndarray:
+    """The lowest value of each of at most so many bins of equal mass; equal values share a bin, so there can be fewer.
+
+    Args:
+        ranked: (n,) ascending, n at least 1.
+        bins: at least 1.
+    """
+    return np.unique(ranked[np.linspace(0, len(ranked), bins + 1).astype(int)[:-1]])
+
+
 def calibration_error(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Expected calibration error over `BINS` bins of equal mass (Naeini et al. 2015), for each row of weights.
 
@@ -104,7 +114,7 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, weights: np
     weights = np.ones((1, len(labels))) if weights is None else weights
     order = np.argsort(probabilities, kind="stable")
     ranked = probabilities[order]
-    starts = np.unique(np.searchsorted(ranked, ranked[np.linspace(0, len(order), BINS + 1).astype(int)[:-1]]))
+    starts = np.searchsorted(ranked, equal_mass(ranked, BINS))
     gaps = weights[:, order] * (labels[order] - ranked)
     return np.abs(np.add.reduceat(gaps, starts, axis=1)).sum(1) / weights.sum(1)
 

@@ -134,15 +134,20 @@ def rate_estimate(hits: np.ndarray, among: np.ndarray, resamples: Resamples) -> 
 def never_certain(share: Estimate, patients: int) -> Estimate:
     """An interval for a share that was 0 or 1: no resample shows anything else, and yet the next patient may.
 
-    The other end becomes that of the exact binomial interval of so many patients without an event (Clopper & Pearson
-    1934, doi:10.1093/biomet/26.4.404), if it lies further out than the bootstrap's.
+    The other end becomes `unseen` of so many patients, if it lies further out than the bootstrap's.
 
     Args:
         share: of films of so many `patients`, at least 1.
     """
-    event = 1 - ((1 - CONFIDENCE) / 2) ** (1 / patients)
+    event = unseen(patients)
     if share.value == 0:
         return Estimate(value=0.0, low=0.0, high=max(share.high, event))
     if share.value == 1:
         return Estimate(value=1.0, low=min(share.low, 1 - event), high=1.0)
     return share
+
+
+def unseen(patients: int) -> float:
+    """How frequent an event can be that none of so many patients had: the end of the exact binomial interval (Clopper &
+    Pearson 1934, doi:10.1093/biomet/26.4.404)."""
+    return float(1 - ((1 - CONFIDENCE) / 2) ** (1 / patients))

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from cxr.evaluation.evaluate import equal_mass
 from cxr.evaluation.metrics import MIN_PATIENTS, Resamples, estimate, never_certain, rate_estimate
 from cxr.evaluation.precision import check_scored
 from cxr.model.card import Estimate
@@ -240,8 +241,7 @@ def reliability_curve(
         raise ValueError(f"Probabilities must be in 0..1, not {probabilities.min():.3g} to {probabilities.max():.3g}.")
     if bins < 1:
         raise ValueError(f"There must be at least 1 bin, not {bins}.")
-    ranked = np.sort(probabilities)
-    lowest = np.unique(ranked[np.linspace(0, len(ranked), bins + 1).astype(int)[:-1]])
+    lowest = equal_mass(np.sort(probabilities), bins)
     which = np.searchsorted(lowest, probabilities, side="right") - 1
     return tuple(
         ReliabilityBin(

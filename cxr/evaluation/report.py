@@ -5,6 +5,7 @@ Every number that is an estimate stands with its 95% interval (bootstrap over pa
 
 from typing import Literal
 
+from cxr.evaluation.baselines import MACRO_OF_NOTHING
 from cxr.evaluation.compare import DeLong
 from cxr.evaluation.localisation import Localisation
 from cxr.evaluation.randomisation import Randomisation
@@ -77,7 +78,7 @@ class Baselines(CardPart):
 
     view_only: ViewOnly
     constant_prior_pooled_auc: float | None
-    constant_prior_macro_auroc: float = 0.5
+    constant_prior_macro_auroc: float = MACRO_OF_NOTHING
 
 
 class Workload(CardPart):

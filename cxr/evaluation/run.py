@@ -30,6 +30,7 @@ from cxr.evaluation.workload import cost_of, set_aside_at
 from cxr.findings import CATEGORIES, FINDINGS, NO_FINDING_INDEX
 from cxr.model.card import Card, Estimate
 from cxr.model.engine import BATCH, Engine
+from cxr.training.calibration import uncalibrated
 
 SENSITIVITIES: Final = (0.99, 0.98, 0.95)
 CHOSEN_POINT: Final = "balanced"
@@ -70,9 +71,8 @@ def score_films(
                 cases.append(BoxedFinding(grid[..., k] - bias[k], int(patients[start + place]), finding, drawn))
         progress(start + len(squares), len(films.labels))
     given = np.concatenate(logits)
-    plain = 0.5 * (1 + np.tanh(given.astype(np.float64) / 2))
-    scored = ScoredFilms(name, films.labels, card.calibration.probabilities(given), plain, films.metadata)
-    return scored, cases
+    probabilities = card.calibration.probabilities(given)
+    return ScoredFilms(name, films.labels, probabilities, uncalibrated(given), films.metadata), cases
 
 
 def _boxes_by_film(boxes: pd.DataFrame | None, image_ids: pd.Index) -> dict[int, dict[str, np.ndarray]]:

@@ -53,7 +53,8 @@ def save(bundle: Bundle, name: str, report: Report, films: ScoredFilms) -> Path:
 def saved(bundle: Bundle) -> dict[str, Path]:
     """The folders of a bundle's saved evaluations by name. One whose model has been replaced since is left out."""
     found = sorted((settings().evaluations_dir / bundle.name).glob(f"*/{REPORT_FILE}"))
-    return {path.parent.name: path.parent for path in found if bundle.model_sha256 in path.read_text()}
+    model = bundle.model_sha256
+    return {path.parent.name: path.parent for path in found if model in path.read_text()}
 
 
 def _write(folder: Path, report: Report, films: ScoredFilms) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from cxr.evaluation.metrics import CONFIDENCE, MIN_PATIENTS, Resamples, enough, estimate
+from cxr.evaluation.metrics import CONFIDENCE, MIN_PATIENTS, Resamples, enough, estimate, unseen
 from cxr.model.card import Estimate
 
 SENSITIVITIES: Final = (0.99, 0.98, 0.95)
@@ -232,19 +232,19 @@ def _at_shares(
     values = _lost(abnormal, scores, None, shares, prevalence)[:, 0]
     rows = _lost(abnormal, scores, resamples.weights, shares, prevalence)
     rate = float(abnormal.mean()) if prevalence is None else prevalence
-    unseen = 1 - ((1 - CONFIDENCE) / 2) ** (1 / len(np.unique(resamples.patients[abnormal == 1])))
-    missed = np.minimum(unseen, shares / rate)  # no more can be missed than is set aside
+    bound = unseen(len(np.unique(resamples.patients[abnormal == 1])))
+    missed = np.minimum(bound, shares / rate)  # no more can be missed than is set aside
     among = np.divide(missed * rate, shares, out=np.full(len(shares), np.nan), where=shares > 0)
     return np.stack([_bounds(*part) for part in zip(values, rows, (missed, among), strict=True)])
 
 
-def _bounds(value: np.ndarray, rows: np.ndarray, unseen: np.ndarray) -> np.ndarray:
-    """Value (k,), low and high percentile of its resamples (r, k), the high not below `unseen` (k,): (3, k)."""
+def _bounds(value: np.ndarray, rows: np.ndarray, bound: np.ndarray) -> np.ndarray:
+    """Value (k,), low and high percentile of its resamples (r, k), the high not below `bound` (k,): (3, k)."""
     tail = 100 * (1 - CONFIDENCE) / 2
     known = ~np.isnan(value)
     low, high = np.full((2, len(value)), np.nan)
     low[known], high[known] = np.nanpercentile(rows[:, known], [tail, 100 - tail], axis=0)
-    return np.stack([value, low, np.maximum(high, unseen)])
+    return np.stack([value, low, np.maximum(high, bound)])
 
 
 def _estimate(bounds: np.ndarray) -> Estimate:

@@ -50,3 +50,8 @@ class Radiograph:
     pixels: np.ndarray
     facts: Facts
     warnings: tuple[str, ...] = ()
+
+    @property
+    def grey(self) -> np.ndarray:
+        """uint8 (height, width), the film for display."""
+        return np.rint(self.pixels * 255).astype(np.uint8)

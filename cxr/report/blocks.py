@@ -37,3 +37,8 @@ class Picture:
 
 Block = Heading | Paragraph | Table | Picture
 Document = Sequence[Block]
+
+
+def title_of(document: Document) -> str:
+    """The text of the document's heading of level 1. Raises `StopIteration` if it has none."""
+    return next(block.text for block in document if isinstance(block, Heading) and block.level == 1)

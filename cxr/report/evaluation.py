@@ -7,6 +7,7 @@ from cxr.evaluation.metrics import resample_patients
 from cxr.evaluation.precision import pr_points, roc_points
 from cxr.evaluation.report import Group, Report, Task
 from cxr.evaluation.scored import ScoredFilms
+from cxr.evaluation.words import TOO_FEW
 from cxr.evaluation.workload import workload_curve
 from cxr.findings import display_name
 from cxr.model.card import Estimate
@@ -14,7 +15,6 @@ from cxr.model.verdict import RESEARCH_NOTICE
 from cxr.report.blocks import Block, Heading, Paragraph, Picture, Table
 from cxr.report.svg import unit_square
 
-TOO_FEW = "too few to say"
 NOT_HELD_OUT = (
     "These films are not the model's held-out patients: it may have been trained on some of them, and then all of this "
     "looks better than it is."

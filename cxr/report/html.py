@@ -3,7 +3,7 @@
 from html import escape
 from typing import Final
 
-from cxr.report.blocks import Document, Heading, Paragraph, Picture, Table
+from cxr.report.blocks import Document, Heading, Paragraph, Picture, Table, title_of
 
 STYLE: Final = """
 body { font: 14px/1.45 Helvetica, Arial, sans-serif; color: #1c2530 }
@@ -17,11 +17,11 @@ figure { display: inline-block; margin: 0 1rem 1rem 0 }
 """
 
 
-def to_html(document: Document, title: str) -> str:
+def to_html(document: Document) -> str:
     """The document as HTML."""
     body = "\n".join(_block(block) for block in document)
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title_of(document))}</title>'
         f"<style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
     )
 

@@ -6,7 +6,7 @@ from typing import Final
 from fpdf import FPDF, FontFace
 from fpdf.enums import TableBordersLayout
 
-from cxr.report.blocks import Document, Heading, Paragraph, Table
+from cxr.report.blocks import Document, Heading, Paragraph, Table, title_of
 
 SIZES: Final = {1: 18, 2: 13, 3: 11}
 PICTURE_WIDTH: Final = 85
@@ -14,10 +14,10 @@ PICTURE_WIDTH: Final = 85
 PLAIN: Final = str.maketrans({"“": '"', "”": '"', "–": "-", "—": "-", "…": "...", "’": "'", "≥": ">="})
 
 
-def to_pdf(document: Document, title: str) -> bytes:
+def to_pdf(document: Document) -> bytes:
     """The document as PDF."""
     pdf = FPDF(format="A4")
-    pdf.set_title(title)
+    pdf.set_title(title_of(document))
     pdf.set_auto_page_break(True, margin=15)
     pdf.add_page()
     column = 0

@@ -3,10 +3,11 @@
 import pandas as pd
 import streamlit as st
 
+from cxr.evaluation.words import interval
 from cxr.findings import display_name
 from cxr.model.card import Card, GroupMetrics
 from cxr.ui.figures import course_figure, course_table
-from cxr.ui.words import estimate_words, interval, point_meaning
+from cxr.ui.words import estimate_words, point_meaning
 
 
 def show_groups(card: Card) -> None:

@@ -2,12 +2,13 @@
 
 import streamlit as st
 
+from cxr.evaluation.words import TOO_FEW
 from cxr.model.bundle import CARD_FILE, BundleRejected, bundle_path, file_sha256, load_bundle
 from cxr.model.card import Card
 from cxr.model.engine import Engine
 from cxr.model.verdict import RESEARCH_NOTICE
 from cxr.settings import settings
-from cxr.ui.words import TOO_FEW, estimate_words
+from cxr.ui.words import estimate_words
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model")

@@ -1,14 +1,12 @@
 """Numbers in words a reader can act on. Plain functions, no Streamlit."""
 
 import re
-from typing import Final
 
 from cxr.evaluation.report import Report
+from cxr.evaluation.words import TOO_FEW
 from cxr.findings import display_name
 from cxr.model.card import Card, Estimate, OperatingPoint
 from cxr.model.verdict import Verdict
-
-TOO_FEW: Final = "too few to say"
 
 
 def plain(text: str) -> str:
@@ -31,9 +29,14 @@ def per_hundred(estimate: Estimate | None, of: str) -> str:
     return f"{value} ({low} to {high}) of 100 {of}"
 
 
-def interval(estimate: Estimate | None) -> str:
-    """As in "0.843 (0.801 to 0.882)", or "too few to say"."""
-    return TOO_FEW if estimate is None else f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+def percent(estimate: Estimate | None) -> str:
+    """As in "84% (76% to 89%)", or "too few to say"."""
+    return TOO_FEW if estimate is None else f"{estimate.value:.0%} ({estimate.low:.0%} to {estimate.high:.0%})"
+
+
+def whole(estimate: Estimate | None) -> str:
+    """As in "48 (37 to 60)", or "too few to say"."""
+    return TOO_FEW if estimate is None else f"{estimate.value:.0f} ({estimate.low:.0f} to {estimate.high:.0f})"
 
 
 def verdict_title(verdict: Verdict) -> str:

@@ -1,31 +1,25 @@
 """The page "Dataset", run without a browser."""
 
-import json
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from driven import charts, opened, titles, words
 from kaggle_folder import FILMS_EACH, PATIENTS, write_folder
-from streamlit.testing.v1 import AppTest
 
 from cxr.dataset.shards import read_records
 from cxr.dataset.table import release
 from cxr.findings import CATEGORIES
-from cxr.settings import ROOT, settings
+from cxr.settings import settings
 from cxr.ui.dataset.film_detail import with_boxes
 
 SECTIONS = ("Labels", "Together", "Patients", "Boxes", "Before you trust a score", "Films")
 
 
-def opened() -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
-    return app.switch_page("pages/dataset.py").run()
-
-
 @pytest.fixture
 def app():
-    return opened()
+    return opened("dataset")
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +31,7 @@ def folder(tmp_path_factory):
 def own(folder, changed_settings):
     changed_settings.setenv("CXR_DATA", str(folder))
     settings.cache_clear()
-    return opened()
-
-
-def words(app):
-    kinds = ("title", "header", "subheader", "markdown", "caption", "error", "warning", "info")
-    return " ".join(element.value for kind in kinds for element in app.get(kind)).replace("\\", "")
+    return opened("dataset")
 
 
 def metric(app, label):
@@ -56,14 +45,6 @@ def section(app, name):
 
 def press(app, label):
     return next(b for b in app.button if b.label == label).click().run()
-
-
-def charts(app):
-    return [json.loads(chart.spec) for chart in app.get("plotly_chart")]
-
-
-def titles(app):
-    return [chart["layout"]["title"]["text"] for chart in charts(app)]
 
 
 def test_opens_on_nih_s_table_without_any_download(app):
@@ -292,7 +273,7 @@ def test_damaged_shards_are_named_and_the_others_stay_usable(folder, changed_set
     shards[1].write_bytes(flipped)
     changed_settings.setenv("CXR_DATA", str(damaged))
     settings.cache_clear()
-    app = section(opened(), "Films")
+    app = section(opened("dataset"), "Films")
     assert not app.exception
     assert "000-030.tfrec, offset" in words(app)
     assert "of the 120 selected films are in the shards." in words(app)
@@ -306,7 +287,7 @@ def test_damaged_shards_are_named_and_the_others_stay_usable(folder, changed_set
 def test_folder_that_cant_be_used_is_said_above_nih_s_table(changed_settings, tmp_path):
     changed_settings.setenv("CXR_DATA", str(tmp_path))
     settings.cache_clear()
-    app = opened()
+    app = opened("dataset")
     assert not app.exception
     assert "There is no preprocessed_data.csv in it" in words(app)
     assert metric(app, "Films") == "112,120"

@@ -1,30 +1,25 @@
 """The page "How good is it?", run without a browser."""
 
-import json
 import shutil
 
 import pytest
+from driven import opened, titles, words
 from streamlit.testing.v1 import AppTest
 
 from cxr.evaluation.report import ModelName
 from cxr.evaluation.stored import load_evaluation, save
+from cxr.evaluation.words import interval
 from cxr.model.bundle import bundle_path, load_bundle, write_card
 from cxr.settings import ROOT, settings
-from cxr.ui.words import interval
 
 SECTIONS = (
     "Separation", "Thresholds", "Worklist", "Where it looks", "For whom it fails", "Worse films", "Mistakes", "Compare",
 )  # fmt: skip
 
 
-def opened() -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
-    return app.switch_page("pages/evaluation.py").run()
-
-
 @pytest.fixture
 def app():
-    return opened()
+    return opened("evaluation")
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +27,9 @@ def report():
     return load_evaluation(load_bundle(bundle_path("default"))).report
 
 
-def words(app):
-    kinds = ("title", "header", "subheader", "markdown", "caption", "error", "warning", "info")
-    return " ".join(element.value for kind in kinds for element in app.get(kind)).replace("\\", "")
-
-
 def section(app, name):
     app.session_state["how-good"] = name
     return app.run()
-
-
-def titles(app):
-    return [json.loads(chart.spec)["layout"]["title"]["text"] for chart in app.get("plotly_chart")]
 
 
 def test_opens_at_once_on_the_held_out_patients_without_any_data(app, report):
@@ -132,7 +118,7 @@ def test_model_without_an_evaluation_says_how_to_make_it(changed_settings, tiny_
     changed_settings.setenv("CXR_MODELS_DIR", str(tmp_path))
     changed_settings.setenv("CXR_MODEL", "bare")
     settings.cache_clear()
-    app = opened()
+    app = opened("evaluation")
     assert not app.exception
     assert "carries no evaluation" in words(app)
 
@@ -143,7 +129,7 @@ def test_two_models_on_the_same_films_are_compared(changed_settings, tiny_bundle
     changed_settings.setenv("CXR_MODELS_DIR", str(tmp_path))
     changed_settings.setenv("CXR_MODEL", "one")
     settings.cache_clear()
-    app = section(opened(), "Compare")
+    app = section(opened("evaluation"), "Compare")
     assert not app.exception
     assert "one less two: 0.000 (0.000 to 0.000)" in words(app).replace("*", "")
 
@@ -157,7 +143,7 @@ def test_other_test_sets_stand_behind_the_held_out_patients(changed_settings, tm
         update={"model": ModelName(name="default", sha256=bundle.model_sha256), "test_set": "Set A", "held_out": False}
     )
     save(bundle, "Set A", own, stored.films)
-    app = opened()
+    app = opened("evaluation")
     assert app.selectbox(key="test-set-default").options == ["Held-out patients", "Set A"]
     app.selectbox(key="test-set-default").set_value("Set A").run()
     assert not app.exception

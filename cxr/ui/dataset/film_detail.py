@@ -91,7 +91,7 @@ def _show_picture(record: Record, boxes: pd.DataFrame) -> None:
     except UnreadableFilm as error:
         st.error(plain(str(error)), icon=":material/broken_image:")
         return
-    grey = shrunk(np.rint(film.pixels * 255).astype(np.uint8))
+    grey = shrunk(film.grey)
     wanted = len(boxes) > 0 and st.toggle("Boxes", value=True, key="show-boxes")
     picture = with_boxes(grey, boxes) if wanted else Image.fromarray(grey)
     drawn = ", ".join(display_name(name) for name in boxes["finding"]) if wanted else ""

@@ -7,6 +7,7 @@ import streamlit as st
 
 from cxr.dataset.csv_file import InvalidTable
 from cxr.dataset.index import FilmStore, film_store, fingerprint, index_shards, unindexed
+from cxr.dataset.shards import find_shards
 from cxr.dataset.table import FilmTable, release
 from cxr.settings import settings
 from cxr.ui.words import plain
@@ -103,17 +104,13 @@ def _show_problems(error: InvalidTable, consequence: str) -> None:
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _store(folder: str, state: str, digest: str, _table: FilmTable) -> FilmStore:
     # `state` and `digest` are for the cache's key: they change with the shards and with the table.
-    return film_store(index_shards(_shards(Path(folder)), settings().cache_dir), _table)
-
-
-def _shards(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*.tfrec"))
+    return film_store(index_shards(find_shards(Path(folder)), settings().cache_dir), _table)
 
 
 def current_store(table: FilmTable) -> FilmStore | None:
     """Where the films of the table lie; None without shards. Indexes shards that are new, with progress."""
     folder = settings().data
-    shards = _shards(folder) if folder is not None else []
+    shards = find_shards(folder) if folder is not None else []
     if folder is None or not shards:
         return None
     if new := unindexed(shards, settings().cache_dir):

@@ -5,11 +5,11 @@ from typing import Final
 import numpy as np
 import streamlit as st
 
+from cxr.classify import Refusal, answer, heatmap
 from cxr.dataset.tfrecord import UnreadableShard
 from cxr.evaluation.scored import ScoredFilms, film_key
 from cxr.findings import display_name
-from cxr.model.heatmap import overlay, supporting_map, upsample
-from cxr.radiograph import UnreadableFilm, read_radiograph
+from cxr.model.heatmap import overlay
 from cxr.ui.dataset.film_detail import with_boxes
 from cxr.ui.dataset.source import current_store, current_table
 from cxr.ui.model import engine_of
@@ -36,16 +36,18 @@ def show_boxed_films(films: ScoredFilms, name: str) -> None:
         boxes = table.boxes[table.box_row == row]
         finding = str(boxes["finding"].iloc[0])
         try:
-            film = read_radiograph(store.read(row).image)
-        except (UnreadableShard, UnreadableFilm) as error:
+            record = store.read(row)
+        except UnreadableShard as error:
             place.caption(plain(str(error)))
             continue
-        grey = np.rint(film.pixels * 255).astype(np.uint8)
-        grid = supporting_map(engine.predict([film])[0].evidence(finding))
-        heat = None if grid is None else upsample(grid, grey.shape[0], grey.shape[1], engine.bundle.card.map_shift)
+        reading = answer(engine, record.image_id, record.image)
+        if isinstance(reading, Refusal):
+            place.caption(plain(reading.reason))
+            continue
+        heat = heatmap(reading, finding, engine.bundle.card)
         words = f"{table.films.index[row]}: {display_name(finding)}"
         place.image(
-            with_boxes(np.asarray(overlay(grey, heat, OPACITY)), boxes[boxes["finding"] == finding]),
+            with_boxes(np.asarray(overlay(reading.grey, heat, OPACITY)), boxes[boxes["finding"] == finding]),
             caption=plain(words),
             alt=f"Film with heatmap and box, {words}",
         )

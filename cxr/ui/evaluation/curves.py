@@ -7,10 +7,10 @@ import pandas as pd
 
 from cxr.evaluation.precision import pr_points, roc_points
 from cxr.evaluation.report import Group, Report
+from cxr.evaluation.words import TOO_FEW, interval
 from cxr.findings import display_name
 from cxr.model.card import Estimate
 from cxr.ui.chart import BLUE, GREY, ORANGE, Chart, draw
-from cxr.ui.words import TOO_FEW, interval
 
 SHARE: Final = {"tickformat": ".0%", "range": [0, 1]}
 

@@ -13,11 +13,10 @@ from cxr.report.pdf import to_pdf
 
 def show_downloads(name: str, report: Report, films: ScoredFilms) -> None:
     """Three buttons; each file is made when it is asked for."""
-    title = f"How good is the model {name}?"
     kinds: dict[str, tuple[str, Callable[[], str | bytes]]] = {
         "json": ("application/json", lambda: report.model_dump_json(indent=1)),
-        "html": ("text/html", lambda: to_html(document(report, films), title)),
-        "pdf": ("application/pdf", lambda: to_pdf(document(report, films), title)),
+        "html": ("text/html", lambda: to_html(document(report, films))),
+        "pdf": ("application/pdf", lambda: to_pdf(document(report, films))),
     }
     with st.container(horizontal=True):
         for kind, (mime, make) in kinds.items():

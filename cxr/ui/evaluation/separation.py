@@ -8,11 +8,12 @@ from cxr.evaluation.metrics import Resamples
 from cxr.evaluation.rates import rates, rates_at_prevalence
 from cxr.evaluation.report import Report, Task
 from cxr.evaluation.scored import ScoredFilms
+from cxr.evaluation.words import TOO_FEW, interval
 from cxr.findings import CATEGORIES, FINDINGS, display_name
 from cxr.model.card import Card, Estimate
 from cxr.ui.chart import show_chart
 from cxr.ui.evaluation.curves import finding_rows, forest_chart, pr_chart, reliability_chart, roc_chart
-from cxr.ui.words import TOO_FEW, estimate_words, interval
+from cxr.ui.words import estimate_words, percent, whole
 
 ABNORMAL = "Abnormal"
 
@@ -103,15 +104,11 @@ def show_threshold(report: Report, films: ScoredFilms, card: Card, task: str, re
     here = rates(labels, flagged, resamples)
     st.table(_confusion(labels, flagged), border="horizontal", width="content")
     st.markdown(
-        f"- Sensitivity {_percent(here.sensitivity)}, specificity {_percent(here.specificity)}.\n"
-        f"- At a share of {share:.0%}: right when flagged (PPV) {_percent(there.ppv)}, right when not (NPV) "
-        f"{_percent(there.npv)}.\n"
-        f"- Per 100 films there: {_number(there.flagged_per_100)} flagged, {_number(there.missed_per_100)} missed.\n"
-        + (
-            f"- Worklist: {_percent(_rest(here.flagged))} of these films would be set aside."
-            if task == ABNORMAL
-            else ""
-        )
+        f"- Sensitivity {percent(here.sensitivity)}, specificity {percent(here.specificity)}.\n"
+        f"- At a share of {share:.0%}: right when flagged (PPV) {percent(there.ppv)}, right when not (NPV) "
+        f"{percent(there.npv)}.\n"
+        f"- Per 100 films there: {whole(there.flagged_per_100)} flagged, {whole(there.missed_per_100)} missed.\n"
+        + (f"- Worklist: {percent(_rest(here.flagged))} of these films would be set aside." if task == ABNORMAL else "")
     )
     st.caption("It supposes that films there are as hard as these: that only the share of positives differs.")
     calibration = report.calibration
@@ -132,14 +129,6 @@ def _rest(estimate: Estimate | None) -> Estimate | None:
     if estimate is None:
         return None
     return Estimate(value=1 - estimate.value, low=1 - estimate.high, high=1 - estimate.low)
-
-
-def _percent(estimate: Estimate | None) -> str:
-    return TOO_FEW if estimate is None else f"{estimate.value:.0%} ({estimate.low:.0%} to {estimate.high:.0%})"
-
-
-def _number(estimate: Estimate | None) -> str:
-    return TOO_FEW if estimate is None else f"{estimate.value:.0f} ({estimate.low:.0f} to {estimate.high:.0f})"
 
 
 def _auroc(value: float | None) -> str:

@@ -6,9 +6,8 @@ import streamlit as st
 
 from cxr.evaluation.metrics import Resamples, resample_patients
 from cxr.evaluation.report import Report
-from cxr.evaluation.scored import ScoredFilms
-from cxr.evaluation.stored import REPORT_FILE, StoredEvaluation, load_evaluation, load_saved, saved
-from cxr.model.bundle import CARD_FILE, Bundle, BundleRejected, bundle_names, bundle_path, file_sha256, load_bundle
+from cxr.evaluation.stored import REPORT_FILE, StoredEvaluation, load_evaluation, load_saved
+from cxr.model.bundle import CARD_FILE, Bundle, BundleRejected, bundle_path, file_sha256, load_bundle
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the evaluation")
@@ -47,11 +46,6 @@ def _saved(folder: str, state: int) -> tuple[StoredEvaluation, Resamples]:
     return stored, resample_patients(stored.films.patients)
 
 
-def other_test_sets(bundle: Bundle) -> dict[str, Path]:
-    """Evaluations of a bundle on other films than its held-out ones, by name."""
-    return saved(bundle)
-
-
 def evaluated_on(folder: Path) -> tuple[StoredEvaluation, Resamples]:
     """A saved evaluation. Raises `BundleRejected` if it can't be read."""
     return _saved(str(folder), (folder / REPORT_FILE).stat().st_mtime_ns)
@@ -60,13 +54,3 @@ def evaluated_on(folder: Path) -> tuple[StoredEvaluation, Resamples]:
 def command(name: str, further: str = "") -> str:
     """What makes the evaluation of a bundle, as a line for the terminal."""
     return f"python -m cxr evaluate --tfrecords 'DIR/**/*.tfrec' --model {name} --store {further}".rstrip()
-
-
-def choices() -> list[str]:
-    """Names of all bundles."""
-    return bundle_names()
-
-
-def same_films(a: ScoredFilms, b: ScoredFilms) -> bool:
-    """Whether two evaluations are of the same films, in the same order."""
-    return len(a.labels) == len(b.labels) and bool((a.metadata.index == b.metadata.index).all())

@@ -10,6 +10,7 @@ from cxr.evaluation.localisation import IOBB, Localised, Measure
 from cxr.evaluation.metrics import Resamples
 from cxr.evaluation.report import Report
 from cxr.evaluation.scored import ScoredFilms, film_key
+from cxr.evaluation.words import TOO_FEW, interval
 from cxr.findings import display_name
 from cxr.model.bundle import BundleRejected
 from cxr.ui.chart import show_chart
@@ -18,9 +19,9 @@ from cxr.ui.dataset.film_grid import film_grid, thumbs
 from cxr.ui.dataset.source import current_store, current_table
 from cxr.ui.evaluation.boxed import show_boxed_films
 from cxr.ui.evaluation.curves import forest_chart, groups_of
-from cxr.ui.evaluation.source import command, evaluated, same_films
+from cxr.ui.evaluation.source import command, evaluated
 from cxr.ui.evaluation.triage_charts import robustness_chart
-from cxr.ui.words import TOO_FEW, interval, plain
+from cxr.ui.words import plain
 
 MISTAKES = 12
 
@@ -172,7 +173,7 @@ def show_comparison(name: str, others: list[str], report: Report, films: ScoredF
     except BundleRejected as error:
         st.error(plain(str(error)), icon=":material/error:")
         return
-    if stored is None or not same_films(films, stored.films):
+    if stored is None or not films.metadata.index.equals(stored.films.metadata.index):
         st.info(
             f"{other} was not evaluated on the same films. Compare them on the command line: "
             f"`python -m cxr evaluate --tfrecords GLOB --model {name} --compare {other}`.",

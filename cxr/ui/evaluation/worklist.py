@@ -6,11 +6,11 @@ from cxr.evaluation.metrics import Resamples
 from cxr.evaluation.report import Report
 from cxr.evaluation.scored import ScoredFilms
 from cxr.evaluation.simulation import AGEING_RULE, Inputs, Simulation, Spread, simulate
+from cxr.evaluation.words import TOO_FEW
 from cxr.evaluation.workload import WorkloadCurve, cost_of, set_aside_at, workload_curve
-from cxr.model.card import Estimate
 from cxr.ui.chart import show_chart
 from cxr.ui.evaluation.triage_charts import turnaround_chart, workload_chart
-from cxr.ui.words import TOO_FEW
+from cxr.ui.words import percent, whole
 
 
 @st.cache_data(max_entries=16, show_spinner="Counting")
@@ -37,12 +37,12 @@ def show_workload(report: Report, films: ScoredFilms, resamples: Resamples) -> N
         cost = cost_of(films.abnormal, films.abnormal_probability, resamples, 0.7, share)
         if cost is not None:
             st.markdown(
-                f"**Setting aside 70% of the films would miss {_share(cost.missed)} of the abnormal ones**; of each "
-                f"100 films set aside, {_hundred(cost.abnormal_per_100)} would be abnormal."
+                f"**Setting aside 70% of the films would miss {percent(cost.missed)} of the abnormal ones**; of each "
+                f"100 films set aside, {whole(cost.abnormal_per_100)} would be abnormal."
             )
         for sensitivity in (0.99, 0.98, 0.95):
             aside = set_aside_at(films.abnormal, films.abnormal_probability, resamples, sensitivity, share)
-            could = f"{_share(aside)} of the films could be set aside" if aside else TOO_FEW
+            could = f"{percent(aside)} of the films could be set aside" if aside else TOO_FEW
             st.markdown(f"- At sensitivity {sensitivity:.0%}: {could}.")
         st.caption(
             f"At {own if share is None else share:.0%} abnormal films. Thresholds are chosen on these very films: this "
@@ -77,10 +77,8 @@ def show_simulation(films: ScoredFilms) -> None:
         with st.spinner("Simulating"):
             st.session_state["simulated"] = films.digest, simulate(inputs, scores[abnormal], scores[~abnormal])
     made_of, result = st.session_state.get("simulated", ("", None))
-    if made_of != films.digest:
-        # What was simulated with another model's scores says nothing of these.
-        return
-    if result is not None:
+    # What was simulated with another model's scores says nothing of these.
+    if made_of == films.digest:
         _show_result(result)
 
 
@@ -104,11 +102,3 @@ def _change(spread: Spread | None) -> str:
         return "at an unknown time"
     sooner = "sooner" if spread.value < 0 else "later"
     return f"{abs(spread.value):.0f}% {sooner} ({spread.low:+.0f}% to {spread.high:+.0f}%)"
-
-
-def _share(estimate: Estimate | None) -> str:
-    return TOO_FEW if estimate is None else f"{estimate.value:.0%} ({estimate.low:.0%} to {estimate.high:.0%})"
-
-
-def _hundred(estimate: Estimate | None) -> str:
-    return TOO_FEW if estimate is None else f"{estimate.value:.0f} ({estimate.low:.0f} to {estimate.high:.0f})"
