@@ -1,9 +1,6 @@
 """Writing a bundle, and proving that its serving graph is its Keras model. Needs Keras; serving does not come here."""
 
-import logging
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -25,6 +22,7 @@ from cxr.model.bundle import (
 )
 from cxr.model.card import Card
 from cxr.model.engine import Engine
+from cxr.model.onnx_graph import onnx_graph
 
 PREDICT_BATCH = 64
 
@@ -102,21 +100,4 @@ def load_keras(bundle: Bundle) -> keras.Model:
 
 def export_onnx(model: keras.Model, path: Path) -> None:
     """Write the graph film -> logits, maps as ONNX with a free batch size."""
-    # Keras exports what it has seen called.
-    model(np.zeros((1, *model.input_shape[1:]), np.float32))
-    with _quiet("tf2onnx", "root"):
-        model.export(path, format="onnx", verbose=False)
-
-
-@contextmanager
-def _quiet(*names: str) -> Iterator[None]:
-    """Keep the progress of named loggers to their warnings."""
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.WARNING)
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    path.write_bytes(onnx_graph(model).SerializeToString())
