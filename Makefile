@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+# `make test TORCH=` does without PyTorch (large where it comes with CUDA); the tests that need it are then skipped.
+TORCH ?= yes
 
 .PHONY: app test check lock clean
 
@@ -29,6 +31,8 @@ $(VENV)/.app: requirements.lock
 
 $(VENV)/.dev: $(VENV)/.app requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.lock
+	[ -z "$(TORCH)" ] || $(BIN)/python -m pip install --quiet --no-deps --requirement requirements-xrv.txt
+	[ -z "$(TORCH)" ] || $(BIN)/python -m pip install --quiet torch
 	touch $@
 
 # Pin everything anew, for all supported versions of Python, after a change of requirements*.txt.

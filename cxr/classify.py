@@ -11,11 +11,12 @@ from typing import Any, Final
 import numpy as np
 from PIL.PngImagePlugin import PngInfo
 
+from cxr.evaluation.words import NOT_IN_MODEL
 from cxr.model.bundle import Bundle, bundle_path, load_bundle
 from cxr.model.card import Card
 from cxr.model.engine import Engine, Prediction
 from cxr.model.heatmap import overlay, supporting_map, upsample
-from cxr.model.verdict import RESEARCH_NOTICE, Verdict, decide
+from cxr.model.verdict import RESEARCH_NOTICE, FindingVerdict, Verdict, decide
 from cxr.radiograph import Facts, UnreadableFilm, read_radiograph
 from cxr.settings import settings
 
@@ -73,10 +74,25 @@ def as_json(reading: Reading, verdict: Verdict, bundle: Bundle) -> dict[str, Any
         "verdict": verdict.name,
         "abnormal_probability": round(verdict.abnormal_probability, 4),
         "operating_point": verdict.point.name,
-        "findings": {f.name: {"probability": round(f.probability, 4), "flagged": f.flagged} for f in verdict.findings},
+        "findings": {f.name: _numbers(f) for f in verdict.findings} | dict.fromkeys(verdict.absent),
+        **(_of_imported(verdict, bundle.card) if bundle.card.data is None else {}),
         "warnings": list(reading.warnings),
         "model": {"name": bundle.name, "sha256": bundle.sha256},
         "milliseconds": round(reading.milliseconds, 1),
+    }
+
+
+def _numbers(finding: FindingVerdict) -> dict[str, Any]:
+    return {"probability": round(finding.probability, 4), "flagged": finding.flagged}
+
+
+def _of_imported(verdict: Verdict, card: Card) -> dict[str, Any]:
+    """What has to be said of an imported model's answer besides."""
+    return {
+        "absent": list(verdict.absent),
+        "extra_findings": {f.name: _numbers(f) for f in verdict.extra},
+        "abnormal_from": card.abnormal_from,
+        "calibrated": False,
     }
 
 
@@ -111,6 +127,7 @@ def classify_files(
 
     Raises:
         BundleRejected: no such model, or it must not serve.
+        ValueError: the model has no such operating point.
     """
     bundle = load_bundle(bundle_path(model or settings().model))
     operating_point = bundle.card.operating_point(point)
@@ -162,18 +179,19 @@ def _unique_names(files: Sequence[Path]) -> Iterator[str]:
 
 def _write_heatmaps(reading: Reading, verdict: Verdict, card: Card, stem: Path) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
-    for finding in verdict.findings:
-        heat = heatmap(reading, finding.name, card) if finding.flagged else None
+    for finding in verdict.flagged:
+        heat = heatmap(reading, finding.name, card)
         if heat is not None:
             picture = overlay(reading.grey, heat, HEATMAP_OPACITY)
             picture.save(stem.with_name(f"{stem.name}-{finding.name}.png"), pnginfo=png_note())
 
 
 def _as_text(reading: Reading, verdict: Verdict) -> str:
-    flagged = ", ".join(f"{f.name} {f.probability:.2f}" for f in verdict.findings if f.flagged) or "none"
+    flagged = ", ".join(f"{f.name} {f.probability:.2f}" for f in verdict.flagged) or "none"
     lines = [
         f"{reading.name}: {verdict.name} (abnormal probability {verdict.abnormal_probability:.2f}, "
         f"operating point {verdict.point.name}); flagged: {flagged}",
+        *([f"  {NOT_IN_MODEL}: {', '.join(verdict.absent)}"] if verdict.absent else []),
         *(f"  note: {warning}" for warning in reading.warnings),
     ]
     return "\n".join(lines)

@@ -4,14 +4,16 @@ import argparse
 import io
 import json
 import os
+import re
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
 from cxr.model.card import PointName
-from cxr.settings import settings
+from cxr.settings import ROOT, settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,6 +47,12 @@ def _parser() -> argparse.ArgumentParser:
     finetune = commands.add_parser("finetune", help="train a model and write it as a bundle")
     finetune.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with .tfrec shards")
     finetune.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new bundle")
+    finetune.add_argument(
+        "--run", type=Path, metavar="DIR", dest="directory",
+        help="folder of configuration, metrics and checkpoints; an interrupted run is gone on with (default: runs/ and "
+        "the name of --out)",
+    )  # fmt: skip
+    finetune.add_argument("--restart", action="store_true", help="clear that folder and begin anew")
     finetune.add_argument("--config", type=Path, metavar="FILE", help="TOML file with any of the options below")
     _add_config_options(finetune)
     finetune.set_defaults(run=_finetune)
@@ -63,6 +71,26 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="check a bundle: hashes, and serving graph against Keras")
     verify.add_argument("--model", metavar="NAME", help="a bundle in the models folder (default: the serving one)")
     verify.set_defaults(run=_verify)
+
+    card = commands.add_parser("card", help="the model card as Markdown")
+    card.add_argument("--model", metavar="NAME", help="a bundle in the models folder (default: the serving one)")
+    card.add_argument("--markdown", type=Path, metavar="FILE", help="write it here (default: standard output)")
+    card.set_defaults(run=_card)
+
+    import_xrv = commands.add_parser("import-xrv", help="make a bundle of TorchXRayVision's published weights")
+    checkpoint = import_xrv.add_mutually_exclusive_group(required=True)
+    checkpoint.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a DenseNet-121 checkpoint (.pt)")
+    checkpoint.add_argument(
+        "--download", metavar="CHECKPOINT", help="fetch a published checkpoint, such as densenet121-res224-all"
+    )
+    import_xrv.add_argument("--name", required=True, metavar="NAME", help="name of the new bundle in the models folder")
+    import_xrv.add_argument(
+        "--sha256", metavar="HEX", help="what the file's SHA-256 must be (default: one of the known ones)"
+    )
+    import_xrv.add_argument(
+        "--published", metavar="CHECKPOINT", help="which published checkpoint FILE is, where it was renamed"
+    )
+    import_xrv.set_defaults(run=_import_xrv)
     return parser
 
 
@@ -117,7 +145,7 @@ def _classify(args: argparse.Namespace) -> int:
         unwritten = classify_files(
             args.files, model=args.model, point=args.point, json_lines=args.json, heatmaps=args.heatmaps
         )
-    except BundleRejected as error:
+    except (BundleRejected, ValueError) as error:
         return _failed(error)
     for sentence in unwritten:
         print(sentence, file=sys.stderr)
@@ -139,16 +167,26 @@ def _finetune(args: argparse.Namespace) -> int:
     from cxr.model.backbones import WeightsUnavailable
     from cxr.model.bundle import BundleRejected
     from cxr.training.finetune import finetune
-    from cxr.training.fit import TrainingDiverged
+    from cxr.training.watch import TrainingDiverged
 
     try:
-        bundle = finetune(args.data, args.out, config, report=lambda line: print(line, flush=True))
+        bundle = finetune(
+            args.data,
+            args.out,
+            config,
+            args.directory or ROOT / "runs" / args.out.name,
+            lambda line: print(line, flush=True),
+            restart=args.restart,
+        )
     except (UnusableDataset, ValueError, WeightsUnavailable, TrainingDiverged, BundleRejected, OSError) as error:
         return _failed(error)
-    overall = bundle.card.evaluation.overall
-    for name, value in (("abnormal AUROC", overall.abnormal_auroc), ("macro-AUROC", overall.macro_auroc)):
-        if value is not None:
-            print(f"test {name} {value.value:.3f} (95% interval {value.low:.3f} to {value.high:.3f})")
+    if (evaluation := bundle.card.evaluation) is not None:
+        overall = evaluation.overall
+        for name, value in (("abnormal AUROC", overall.abnormal_auroc), ("macro-AUROC", overall.macro_auroc)):
+            if value is not None:
+                print(f"test {name} {value.value:.3f} (95% interval {value.low:.3f} to {value.high:.3f})")
+        before, after = evaluation.reliability.ece_before, evaluation.reliability.ece_after.value
+        print(f"test expected calibration error {before:.3f} before calibration, {after:.3f} after")
     print(f"wrote {bundle.path}")
     return 0
 
@@ -183,6 +221,49 @@ def _verify(args: argparse.Namespace) -> int:
     except BundleRejected as error:
         return _failed(error)
     print(f"{bundle.name}: all hashes match; serving graph and Keras differ by at most {difference:.1e}")
+    return 0
+
+
+def _card(args: argparse.Namespace) -> int:
+    from cxr.model.bundle import BundleRejected, bundle_path, load_bundle
+    from cxr.report.markdown import to_markdown
+    from cxr.report.model_card import document
+
+    try:
+        bundle = load_bundle(bundle_path(args.model or settings().model))
+        text = to_markdown(document(bundle.card, bundle.sha256))
+        if args.markdown is None:
+            print(text, end="")
+        else:
+            args.markdown.write_text(text)
+    except (BundleRejected, OSError) as error:
+        return _failed(error)
+    return 0
+
+
+def _import_xrv(args: argparse.Namespace) -> int:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from cxr.model.bundle import BundleRejected
+    from cxr.model.xrv import INPUT_SIZE, ImportRefused, download, import_xrv
+    from cxr.training.finetune import probe_films
+
+    folder = settings().models_dir / args.name
+    if not re.fullmatch(r"\w[\w.-]*", args.name):
+        print(f"A model can't be called {args.name!r}; use letters, digits, dots and dashes.", file=sys.stderr)
+        return 2
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            file = download(args.download, args.sha256, Path(scratch)) if args.download else args.file
+            bundle = import_xrv(
+                file, folder, probe_films(INPUT_SIZE), sha256=args.sha256, published=args.download or args.published
+            )
+    except (ImportRefused, BundleRejected, OSError) as error:
+        return _failed(error)
+    card = bundle.card
+    print(f"wrote {bundle.path}: {card.initial_weights}")
+    absent, extra = (", ".join(names) or "none" for names in (card.absent, card.extra))
+    print(f"findings not in this model: {absent}; pathologies besides the 14: {extra}")
+    print(f"not measured here: `python -m cxr evaluate --tfrecords GLOB --model {bundle.name} --store`")
     return 0
 
 

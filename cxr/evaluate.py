@@ -18,7 +18,7 @@ from cxr.evaluation.robustness import robustness
 from cxr.evaluation.run import report_of, score_films
 from cxr.evaluation.scored import ScoredFilms
 from cxr.evaluation.stored import HELD_OUT, load_evaluation, save, store
-from cxr.evaluation.words import interval
+from cxr.evaluation.words import NOT_IN_MODEL, interval
 from cxr.model.bundle import BundleRejected, bundle_path, load_bundle
 from cxr.model.engine import Engine
 from cxr.report.evaluation import document
@@ -35,9 +35,10 @@ def run(args: argparse.Namespace) -> int:
     if args.images is not None and args.labels is None:
         print("--images needs --labels.", file=sys.stderr)
         return 2
-    args.held_out = args.held_out or args.store
     try:
         engine = Engine(load_bundle(bundle_path(args.model or settings().model)))
+        # An imported model comes without the patients it was trained on: what is stored can't be called held out.
+        args.held_out = args.held_out or (args.store and engine.bundle.card.data is not None)
         films = _films(args, engine)
         name = HELD_OUT if args.held_out else args.save or _named(args)
         boxes = release().boxes if args.boxes is None else read_boxes(args.boxes.read_bytes(), args.boxes.name)
@@ -83,6 +84,11 @@ def _films(args: argparse.Namespace, engine: Engine) -> LabelledFilms:
             raise UnusableDataset(f"There are no shards at {args.tfrecords}.")
         films = load_shards(shards, size, cache, args.metadata or _beside(shards))
     if args.held_out:
+        if engine.bundle.card.data is None:
+            raise UnusableDataset(
+                f"The model {engine.bundle.name} was imported, and which patients it was trained on is not known: "
+                "no film can be called held out."
+            )
         return held_out(films, engine.bundle.card, args.tfrecords or args.images)
     return films
 
@@ -118,7 +124,9 @@ def _further(args: argparse.Namespace, engine: Engine, films: LabelledFilms, sco
         each = np.unique(scored.patients, return_index=True)[1]
         chosen = np.random.default_rng(0).permutation(each)[:RANDOMISED_FILMS]
         squares = np.asarray(films.pixels[np.sort(chosen)], np.float32)[..., None]
-        parts["randomisation"] = randomisation(load_keras(engine.bundle), squares)
+        card = engine.bundle.card
+        outputs = [card.categories.index(name) for name in card.findings]
+        parts["randomisation"] = randomisation(load_keras(engine.bundle), squares, outputs=outputs)
     return parts
 
 
@@ -147,6 +155,7 @@ def ininterval(report: Report) -> str:
         f"the view alone AUROC {interval(report.baselines.view_only.abnormal_auroc)}",
         f"findings: macro-AUROC {interval(report.macro_auroc)} over {report.macro_findings} of 14; "
         f"the view alone {interval(report.baselines.view_only.macro_auroc)}",
+        *([f"{NOT_IN_MODEL}: {', '.join(report.absent)}"] if report.absent else []),
         f"calibration error {interval(report.calibration.ece)}, {report.calibration.ece_before:.2f} before calibration",
     ]
     lines += [

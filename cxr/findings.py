@@ -34,10 +34,6 @@ FINDING_INDICES: Final[tuple[int, ...]] = tuple(CATEGORIES.index(name) for name 
 
 
 def display_name(category: str) -> str:
-    """The category as a reader sees it: "Pleural_Thickening" becomes "Pleural thickening".
-
-    Raises `ValueError` for a name that is not one of `CATEGORIES`.
-    """
-    if category not in CATEGORIES:
-        raise ValueError(f"{category!r} is not one of the 15 categories.")
+    """A category, or a pathology of an imported model, as a reader sees it: "Pleural_Thickening" becomes "Pleural
+    thickening"."""
     return category.replace("_", " ").capitalize()

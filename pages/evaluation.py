@@ -14,7 +14,7 @@ from cxr.ui.evaluation.trust import show_comparison, show_groups, show_mistakes,
 from cxr.ui.evaluation.worklist import show_simulation, show_workload
 from cxr.ui.front_door import enter
 from cxr.ui.sections import open_section
-from cxr.ui.words import plain
+from cxr.ui.words import plain, short_hashes
 
 enter()
 
@@ -39,8 +39,13 @@ name = model_place.selectbox(
 try:
     bundle, stored, resamples = evaluated(name)
     others = saved(bundle)
+    # An imported model has no held-out patients: what is stored with it says on whom it was measured.
+    carried = HELD_OUT if stored is None else stored.report.test_set
     test_set = set_place.selectbox(
-        "Test set", [HELD_OUT, *others], format_func=lambda text: text[:1].upper() + text[1:], key=f"test-set-{name}"
+        "Test set",
+        [HELD_OUT, *others],
+        format_func=lambda text: (shown := carried if text == HELD_OUT else text)[:1].upper() + shown[1:],
+        key=f"test-set-{name}",
     )
     if test_set in others:
         stored, resamples = evaluated_on(others[test_set])
@@ -58,12 +63,17 @@ st.markdown(
     f"for abnormal {interval(report.abnormal.auroc)}, by the view alone {interval(view_alone)}; macro over "
     f"{report.macro_findings} of 14 findings {interval(report.macro_auroc)}. Intervals: 95%, bootstrap over patients."
 )
+if bundle.card.data is None:
+    st.caption(
+        f"{plain(short_hashes(bundle.card.initial_weights))}. Its scores are not calibrated"
+        + (", and abnormal is the largest of them." if bundle.card.abnormal_from == "any finding" else ".")
+    )
 if not report.held_out:
     st.warning(NOT_HELD_OUT, icon=":material/warning:")
 section, place = open_section(SECTIONS, "how-good")
 with place:
     if section in ("Separation", "Thresholds"):
-        task = choose_task()
+        task = choose_task(report)
         if section == "Separation":
             show_separation(report, films, bundle.card, task)
         else:

@@ -88,8 +88,9 @@ if chosen is None:
     with film_place:
         st.header("Drop in a chest film", anchor=False)
         st.markdown(
-            "Frontal chest films (PA or AP) as DICOM, PNG or JPEG, one or many. Each gets a verdict, calibrated "
-            "probabilities for 14 findings, and heatmaps that show where in the film a finding is seen. "
+            "Frontal chest films (PA or AP) as DICOM, PNG or JPEG, one or many. Each gets a verdict, "
+            f"{'calibrated probabilities' if card.data else 'uncalibrated scores'} for {len(card.findings)} findings, "
+            "and heatmaps that show where in the film a finding is seen. "
             "No film at hand? Try a sample."
         )
     st.stop()

@@ -82,7 +82,34 @@ def tiny_bundle(synthetic_data: Path, tiny_backbone: str, tmp_path_factory: pyte
     config = TrainingConfig(
         backbone=tiny_backbone, imagenet=False, input_size=SIDE, epochs=12, batch_size=16, learning_rate=3e-3, ema=0.9
     )
-    return finetune(synthetic_data, tmp_path_factory.mktemp("models") / "tiny", config)
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    return finetune(synthetic_data, tmp_path_factory.mktemp("models") / "tiny", config, run)
+
+
+@pytest.fixture(scope="session")
+def imported_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle such as `import-xrv` makes, but small: an untrained head on 8 x 8 features of a 64-pixel film, three of
+    the 14 findings and one other pathology."""
+    import keras
+    from keras import layers
+
+    from cxr.model.bundle import LOGITS, MAPS
+    from cxr.model.classifier import FEATURES
+    from cxr.model.export import write_bundle
+    from cxr.model.xrv import Checkpoint, imported_card, outputs_of
+
+    keras.utils.set_random_seed(0)
+    film = keras.Input((SIDE, SIDE, 1), name="film")
+    # Random sums of many pixels, or no output would tell one film from another.
+    x = layers.Rescaling(1 / 127.5, -1, name="normalisation")(film)
+    x = layers.Conv2D(16, 5, strides=8, padding="same", activation="relu", name=FEATURES)(x)
+    checkpoint = Checkpoint("test.pt", {}, ("Mass", "Fracture", "", "Effusion", "Nodule"), (0.4, 0.5, 0.1, 0.6, 0.5))
+    rows = outputs_of(checkpoint)
+    maps = layers.Conv2D(len(rows), 1, bias_initializer="random_normal", name=MAPS)(x)
+    model = keras.Model(film, {LOGITS: layers.GlobalAveragePooling2D(name=LOGITS)(maps), MAPS: maps})
+    films = np.stack([synthetic_film(np.random.default_rng(seed), (20, 20)) for seed in range(3)])
+    card = imported_card("imported", model, checkpoint, rows, films)
+    return write_bundle(tmp_path_factory.mktemp("models") / "imported", model, card, films)
 
 
 @pytest.fixture(autouse=True, scope="session")

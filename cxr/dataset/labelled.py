@@ -1,8 +1,12 @@
-"""A folder in the layout of the Kaggle TFRecord release, as arrays: films at the model's size, labels, metadata."""
+"""Labelled films, in shards of the Kaggle TFRecord release or in files: labels, metadata, the squares the model sees.
+
+What there is and where it lies comes from the index of the shards, so that no film is decoded before it is asked for.
+"""
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -13,11 +17,12 @@ import numpy as np
 import pandas as pd
 
 import cxr.radiograph
+from cxr.dataset.index import FilmStore, index_shards
 from cxr.dataset.metadata import METADATA_NAMES, years
-from cxr.dataset.shards import Record, find_shards, read_records
+from cxr.dataset.shards import Record, find_shards
 from cxr.dataset.table import UNKNOWN
 from cxr.dataset.tfrecord import UnreadableShard
-from cxr.findings import CATEGORIES, NO_FINDING_INDEX
+from cxr.findings import NO_FINDING_INDEX
 from cxr.radiograph import UnreadableFilm, model_input, read_radiograph
 
 METADATA_COLUMNS: Final = ("patient", "view", "age", "sex", "source")
@@ -54,37 +59,104 @@ class LabelledFilms:
         return LabelledFilms(np.asarray(self.pixels[mask]), self.labels[mask], self.metadata[mask])
 
 
-def load_labelled_films(folder: Path, size: int, cache: Path) -> LabelledFilms:
-    """Read every shard below a folder, each film through the same code that serves.
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """The films of some shards without their pixels, row for row: by shard, and in each shard in file order.
+
+    Attributes:
+        store: where each lies.
+        labels, metadata: as of `LabelledFilms`.
+    """
+
+    store: FilmStore
+    labels: np.ndarray
+    metadata: pd.DataFrame
+
+    @property
+    def abnormal(self) -> np.ndarray:
+        """uint8 (n,): 1 where the film does not carry "No Finding"."""
+        return 1 - self.labels[:, NO_FINDING_INDEX]
+
+    def read(self, row: int) -> Record:
+        """A film as it lies in its shard, its checksums verified.
+
+        Raises:
+            UnusableDataset: it is damaged, or the shard has changed.
+        """
+        try:
+            return self.store.read(row)
+        except UnreadableShard as error:
+            raise UnusableDataset(str(error)) from error
+
+
+def open_folder(folder: Path, cache: Path) -> Catalogue:
+    """The films of every shard below a folder.
 
     Args:
         folder: holds `*.tfrec` at any depth, and `images_index.csv` or NIH's `Data_Entry_2017*.csv[.gz]` if it has one.
-        size: side of the model's square, pixels.
-        cache: folder that keeps the decoded squares (n x size x size bytes), so that a second run starts at once.
+        cache: folder that keeps the indexes of the shards.
 
     Raises:
-        UnusableDataset: no shards, a damaged shard or film, a film that occurs twice, or contradictory labels.
+        UnusableDataset: no shards, one that is damaged or holds something else, a film that occurs twice, or
+            contradictory labels.
     """
     shards = find_shards(folder)
     if not shards:
         raise UnusableDataset(f"There are no .tfrec files in {folder}.")
-    return load_shards(shards, size, cache, metadata_file(folder))
+    return open_shards(shards, cache, metadata_file(folder))
 
 
-def load_shards(shards: list[Path], size: int, cache: Path, metadata: Path | None) -> LabelledFilms:
-    """Read some shards; see `load_labelled_films`.
+def open_shards(shards: Sequence[Path], cache: Path, metadata: Path | None) -> Catalogue:
+    """The films of some shards; see `open_folder`.
 
     Args:
         metadata: an `images_index.csv` or NIH's `Data_Entry_2017*.csv[.gz]`, if there is one.
     """
+    indexes = index_shards(shards, cache)
+    for index in indexes:
+        if index.faults:
+            raise UnusableDataset(index.faults[0])
+    ids = [str(image_id) for index in indexes for image_id in index.image_ids]
+    labels = np.concatenate([index.labels for index in indexes])
+    _check_labels(ids, labels)
+    store = FilmStore(
+        image_ids=pd.Index(ids),
+        shards=tuple(shards),
+        shard=np.repeat(np.arange(len(indexes), dtype=np.int16), [len(index.offsets) for index in indexes]),
+        offset=np.concatenate([index.offsets for index in indexes]),
+        faults=(),
+    )
+    return Catalogue(store, labels, read_metadata(metadata, ids))
 
-    def records() -> Iterator[Record]:
-        for shard in shards:
-            if shard.stat().st_size == 0:
-                raise UnusableDataset(f"{shard.name} is empty.")
-            yield from read_records(shard)
 
-    return _load(shards, records, size, cache, metadata)
+def load_films(films: Catalogue, rows: np.ndarray, size: int, cache: Path) -> LabelledFilms:
+    """Some films of shards, each through the same code that serves.
+
+    Args:
+        films: of the shards.
+        rows: intp (m,), which of them.
+        size: side of the model's square, pixels.
+        cache: folder that keeps the decoded squares (m x size x size bytes), so that a second run starts at once.
+
+    Raises:
+        UnusableDataset: a film is damaged or can't be decoded.
+    """
+    metadata = films.metadata.iloc[rows]
+    stem = _fingerprint(films.store.shards, metadata.index)
+    pixels = _squares((films.read(int(row)) for row in rows), len(rows), size, cache / f"films-{size}-{stem}.npy")
+    return LabelledFilms(pixels, films.labels[rows], metadata)
+
+
+def load_labelled_films(folder: Path, size: int, cache: Path) -> LabelledFilms:
+    """All films of every shard below a folder; see `open_folder` and `load_films`."""
+    films = open_folder(folder, cache)
+    return load_films(films, np.arange(len(films.labels)), size, cache)
+
+
+def load_shards(shards: list[Path], size: int, cache: Path, metadata: Path | None) -> LabelledFilms:
+    """All films of some shards; see `open_shards` and `load_films`."""
+    films = open_shards(shards, cache, metadata)
+    return load_films(films, np.arange(len(films.labels)), size, cache)
 
 
 def load_images(folder: Path, labels: Path, size: int, cache: Path, metadata: Path | None) -> LabelledFilms:
@@ -94,10 +166,11 @@ def load_images(folder: Path, labels: Path, size: int, cache: Path, metadata: Pa
         folder: holds a PNG, JPEG or DICOM file of the name of each image id of the table, at any depth; further files,
             and rows without a file, are passed over.
         labels: the table.
-        size, cache, metadata: as for `load_shards`.
+        size, cache: as for `load_films`.
+        metadata: as for `open_shards`.
 
     Raises:
-        UnusableDataset: as for `load_labelled_films`, or none of the films has a label.
+        UnusableDataset: a film can't be decoded, contradictory labels, or none of the films has a label.
         InvalidTable: with everything that is wrong with the table.
     """
     from cxr.dataset.kaggle import read_labels
@@ -109,68 +182,60 @@ def load_images(folder: Path, labels: Path, size: int, cache: Path, metadata: Pa
     if not known:
         raise UnusableDataset(f"None of the films of {labels.name} is in {folder}.")
     values = table.loc[known].to_numpy()
-
-    def records() -> Iterator[Record]:
-        for image_id, row in zip(known, values, strict=True):
-            yield Record(image_id, files[image_id].read_bytes(), row)
-
-    return _load([labels, *(files[image_id] for image_id in known)], records, size, cache, metadata)
-
-
-def _load(
-    files: list[Path], records: Callable[[], Iterator[Record]], size: int, cache: Path, metadata: Path | None
-) -> LabelledFilms:
-    """The films of some records, decoded, or from the cache if these files were decoded before."""
-    stem = cache / f"films-{size}-{_fingerprint(files)}"
-    pixels_path, labels_path = stem.with_suffix(".pixels.npy"), stem.with_suffix(".labels.npz")
-    if not labels_path.is_file():
-        cache.mkdir(parents=True, exist_ok=True)
-        try:
-            _decode(records, size, pixels_path, labels_path)
-        except UnreadableShard as error:
-            raise UnusableDataset(str(error)) from error
-    with np.load(labels_path, allow_pickle=False) as stored:
-        labels, ids = stored["labels"], [str(image_id) for image_id in stored["ids"]]
-    _check_labels(ids, labels)
-    return LabelledFilms(np.load(pixels_path, mmap_mode="r"), labels, read_metadata(metadata, ids))
+    _check_labels(known, values)
+    stem = _fingerprint([files[image_id] for image_id in known], known)
+    records = (Record(i, files[i].read_bytes(), row) for i, row in zip(known, values, strict=True))
+    pixels = _squares(records, len(known), size, cache / f"films-{size}-{stem}.npy")
+    return LabelledFilms(pixels, values, read_metadata(metadata, known))
 
 
-def _fingerprint(files: list[Path]) -> str:
-    """Changes with the files and with the code that turns a film into the model's square."""
+def square(record: Record, size: int) -> np.ndarray:
+    """A film as the model sees it, uint8 (size, size): serving's square, rounded.
+
+    Raises:
+        UnusableDataset: it can't be decoded.
+    """
+    try:
+        return np.rint(model_input(read_radiograph(record.image), size)).astype(np.uint8)
+    except UnreadableFilm as error:
+        raise UnusableDataset(f"Film {record.image_id}: {error}") from error
+
+
+def _fingerprint(files: Sequence[Path], image_ids: Iterable[str]) -> str:
+    """Changes with the files, with the films among theirs, and with the code that makes a film the model's square."""
     facts = hashlib.sha256()
     for file in files:
         facts.update(f"{file.name},{file.stat().st_size},{file.stat().st_mtime_ns};".encode())
+    facts.update("\n".join(image_ids).encode())
     for source in sorted(Path(cxr.radiograph.__file__).parent.glob("*.py")):
         facts.update(source.read_bytes())
     return facts.hexdigest()[:16]
 
 
-def _decode(records: Callable[[], Iterator[Record]], size: int, pixels_path: Path, labels_path: Path) -> None:
-    count = sum(1 for _ in records())
-    pixels = np.lib.format.open_memmap(pixels_path, "w+", np.uint8, (count, size, size))
-    labels = np.zeros((count, len(CATEGORIES)), np.uint8)
-    ids: list[str] = []
-
-    def square(record: Record) -> np.ndarray:
+def _squares(records: Iterator[Record], count: int, size: int, kept: Path) -> np.ndarray:
+    """The squares of some films, uint8 (count, size, size), decoded into a file, or from it if it is there."""
+    if count == 0:
+        return np.zeros((0, size, size), np.uint8)
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        draft = kept.with_name(f"{kept.stem}-{uuid.uuid4().hex}.draft")
         try:
-            return np.rint(model_input(read_radiograph(record.image), size)).astype(np.uint8)
-        except UnreadableFilm as error:
-            raise UnusableDataset(f"Film {record.image_id}: {error}") from error
+            _decode(records, np.lib.format.open_memmap(draft, "w+", np.uint8, (count, size, size)))
+            draft.replace(kept)
+        finally:
+            draft.unlink(missing_ok=True)
+    return np.load(kept, mmap_mode="r")
 
+
+def _decode(records: Iterator[Record], pixels: np.memmap) -> None:
     # Decoding releases the interpreter lock, so threads use all cores.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting = records()
-        while batch := list(islice(waiting, DECODE_BATCH)):
-            start = len(ids)
-            for row, film in enumerate(pool.map(square, batch), start):
-                pixels[row] = film
-            labels[start : start + len(batch)] = [record.labels for record in batch]
-            ids.extend(record.image_id for record in batch)
+        done = 0
+        while batch := list(islice(records, DECODE_BATCH)):
+            for film in pool.map(lambda record: square(record, pixels.shape[1]), batch):
+                pixels[done] = film
+                done += 1
     pixels.flush()
-    # Written last: its presence says that the pixels are complete.
-    draft = labels_path.with_suffix(".draft.npz")
-    np.savez(draft, labels=labels, ids=np.array(ids))
-    draft.replace(labels_path)
 
 
 def _check_labels(ids: list[str], labels: np.ndarray) -> None:

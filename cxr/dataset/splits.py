@@ -33,6 +33,9 @@ def split_by_patient(
     if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
         raise ValueError(f"The split fractions {fractions} must be at least 0 and sum to 1.")
     first = pd.DataFrame({"patient": patients, "stratum": strata}).sort_index().drop_duplicates("patient")
+    # Where shares that follow are 0, rounding must not leave a gap below 1.
+    ends = np.cumsum(fractions)[:-1]
+    ends[ends > 1 - 1e-9] = 1
     assigned: dict[object, str] = {}
     for stratum, group in first.groupby("stratum", sort=True):
         ordered = sorted(group["patient"], key=lambda patient: _digest(f"{seed}:{patient}"))
@@ -40,7 +43,7 @@ def split_by_patient(
         offset = int(_digest(f"{seed}:{stratum}")[:8], 16) / 0xFFFFFFFF
         for rank, patient in enumerate(ordered):
             place = ((rank + offset) / len(ordered)) % 1.0
-            assigned[patient] = SPLITS[int(np.searchsorted(np.cumsum(fractions)[:-1], place, side="right"))]
+            assigned[patient] = SPLITS[int(np.searchsorted(ends, place, side="right"))]
     return patients.map(assigned).rename("split")
 
 

@@ -14,8 +14,10 @@ from cxr.evaluation.metrics import (
     macro_auroc_estimate,
     resample_patients,
 )
+from cxr.evaluation.precision import average_precision_estimate
+from cxr.evaluation.scored import AGE_GROUPS, age_group
 from cxr.findings import CATEGORIES, FINDING_INDICES, FINDINGS, NO_FINDING_INDEX
-from cxr.model.card import Evaluation, FindingMetrics, GroupMetrics, Reliability
+from cxr.model.card import Evaluation, FindingMetrics, GroupFinding, GroupMetrics, Reliability
 
 BINS: Final = 10
 FINDING_COLUMNS: Final = list(FINDING_INDICES)
@@ -34,8 +36,11 @@ def evaluate(
     Args:
         labels: (n, 15) 0 or 1.
         probabilities, uncalibrated: float (n, 15), after and before calibration.
-        metadata: n rows with `patient`, `source` and `view`.
+        metadata: n rows with `patient`, `source`, `view`, `sex` and `age` (years, NaN where not known).
         train_labels, train_metadata: of the training films, which the baselines learn from.
+
+    Raises:
+        ValueError: the test films are of too few patients of one class to measure calibration.
     """
     resamples = resample_patients(metadata["patient"].to_numpy())
     by_view_alone = view_only(train_labels, train_metadata["view"], metadata["view"])
@@ -44,28 +49,34 @@ def evaluate(
     def group(mask: np.ndarray) -> GroupMetrics:
         return _group(labels[mask], probabilities[mask], by_view_alone[mask], resamples.subset(mask))
 
-    def groups(column: str) -> dict[str, GroupMetrics]:
-        counts = metadata[column].value_counts()
-        return {str(value): group((metadata[column] == value).to_numpy()) for value in counts.index}
+    def groups(column: pd.Series) -> dict[str, GroupMetrics]:
+        return {str(value): group((column == value).to_numpy()) for value in column.value_counts().index}
 
+    by_age = groups(age_group(metadata["age"]))
+    reliability = _reliability(
+        1 - labels[:, NO_FINDING_INDEX],
+        1 - probabilities[:, NO_FINDING_INDEX],
+        1 - uncalibrated[:, NO_FINDING_INDEX],
+        resamples,
+    )
+    if reliability is None:
+        raise ValueError("The test films have too few patients of one class to measure calibration.")
     return Evaluation(
         overall=group(np.ones(len(labels), bool)),
-        by_source=groups("source"),
-        by_view=groups("view"),
+        by_source=groups(metadata["source"]),
+        by_view=groups(metadata["view"]),
+        by_sex=groups(metadata["sex"]),
+        by_age={name: by_age[name] for name in (*AGE_GROUPS, "unknown") if name in by_age},
+        by_view_and_sex=groups(metadata["view"].astype(str) + ", " + metadata["sex"].astype(str)),
         findings={
             name: FindingMetrics(
-                positives=int(labels[:, k].sum()),
-                positive_patients=len(np.unique(resamples.patients[labels[:, k] == 1])),
-                auroc=auroc_estimate(labels[:, k], probabilities[:, k], resamples),
+                **dict(_finding(labels[:, k], probabilities[:, k], resamples)),
+                average_precision=average_precision_estimate(labels[:, k], probabilities[:, k], resamples),
+                reliability=_reliability(labels[:, k], probabilities[:, k], uncalibrated[:, k], resamples),
             )
             for name, k in zip(FINDINGS, FINDING_COLUMNS, strict=True)
         },
-        reliability=_reliability(
-            1 - labels[:, NO_FINDING_INDEX],
-            1 - probabilities[:, NO_FINDING_INDEX],
-            1 - uncalibrated[:, NO_FINDING_INDEX],
-            resamples,
-        ),
+        reliability=reliability,
         pooled_auroc=pooled_auroc(labels, probabilities),
         constant_prior_pooled_auroc=pooled_auroc(labels, prior),
     )
@@ -85,9 +96,14 @@ def view_only(train_labels: np.ndarray, train_views: pd.Series, views: pd.Series
     return rates.reindex(views).fillna(pd.Series(train_labels.mean(0), index=rates.columns)).to_numpy()
 
 
-def pooled_auroc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """AUROC over the 14 findings pooled into one column. Prevalences alone score high here; never report it alone."""
-    return float(auroc(labels[:, FINDING_COLUMNS].ravel(), scores[:, FINDING_COLUMNS].ravel())[0])
+def pooled_auroc(labels: np.ndarray, scores: np.ndarray, columns: list[int] = FINDING_COLUMNS) -> float:
+    """AUROC over the 14 findings pooled into one column. Prevalences alone score high here; never report it alone.
+
+    Args:
+        labels, scores: (n, 15).
+        columns: those of the findings that the model has.
+    """
+    return float(auroc(labels[:, columns].ravel(), scores[:, columns].ravel())[0])
 
 
 def equal_mass(ranked: np.ndarray, bins: int) -> np.ndarray:
@@ -139,17 +155,30 @@ def _group(labels: np.ndarray, probabilities: np.ndarray, view_alone: np.ndarray
         macro_findings=count,
         view_only_abnormal_auroc=auroc_estimate(abnormal, 1 - view_alone[:, NO_FINDING_INDEX], resamples),
         view_only_macro_auroc=view_macro,
+        findings={
+            name: _finding(labels[:, k], probabilities[:, k], resamples)
+            for name, k in zip(FINDINGS, FINDING_COLUMNS, strict=True)
+        },
+    )
+
+
+def _finding(labels: np.ndarray, probability: np.ndarray, resamples: Resamples) -> GroupFinding:
+    return GroupFinding(
+        positives=int(labels.sum()),
+        positive_patients=len(np.unique(resamples.patients[labels == 1])),
+        auroc=auroc_estimate(labels, probability, resamples),
     )
 
 
 def _reliability(
-    abnormal: np.ndarray, probability: np.ndarray, uncalibrated: np.ndarray, resamples: Resamples
-) -> Reliability:
-    if not enough(abnormal, resamples.patients):
-        raise ValueError("The test films have too few patients of one class to measure calibration.")
+    labels: np.ndarray, probability: np.ndarray, uncalibrated: np.ndarray, resamples: Resamples
+) -> Reliability | None:
+    """None where there are too few patients to say."""
+    if not enough(labels, resamples.patients):
+        return None
     return Reliability(
-        ece_before=float(calibration_error(abnormal, uncalibrated)[0]),
-        ece_after=estimate(lambda w: calibration_error(abnormal, probability, w), resamples),
-        brier_before=float(brier_score(abnormal, uncalibrated)[0]),
-        brier_after=estimate(lambda w: brier_score(abnormal, probability, w), resamples),
+        ece_before=float(calibration_error(labels, uncalibrated)[0]),
+        ece_after=estimate(lambda w: calibration_error(labels, probability, w), resamples),
+        brier_before=float(brier_score(labels, uncalibrated)[0]),
+        brier_after=estimate(lambda w: brier_score(labels, probability, w), resamples),
     )

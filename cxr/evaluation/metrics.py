@@ -99,20 +99,26 @@ def auroc_estimate(labels: np.ndarray, scores: np.ndarray, resamples: Resamples)
 def macro_auroc_estimate(labels: np.ndarray, scores: np.ndarray, resamples: Resamples) -> tuple[Estimate | None, int]:
     """Mean AUROC of the columns that have enough patients of both classes, and how many columns these are.
 
-    A resample in which a column has one class only is averaged over the others.
-
     Args:
         labels, scores: (n, k).
     """
     columns = [k for k in range(labels.shape[1]) if enough(labels[:, k], resamples.patients)]
     if not columns:
         return None, 0
+    return estimate(lambda w: macro_auroc(labels[:, columns], scores[:, columns], w), resamples), len(columns)
 
-    def macro(w: np.ndarray | None) -> np.ndarray:
-        values = np.ma.masked_invalid([auroc(labels[:, k], scores[:, k], w) for k in columns])
-        return values.mean(axis=0).filled(np.nan)
 
-    return estimate(macro, resamples), len(columns)
+def macro_auroc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Mean AUROC of the columns for each row of weights; where a column has one class only, over the others.
+
+    Args:
+        labels, scores: (n, k), k at least 1; weights: (r, n) or None for one row of ones.
+
+    Returns:
+        float64 (r,), NaN in rows in which no column has weight in both classes.
+    """
+    each = [auroc(labels[:, k], scores[:, k], weights) for k in range(labels.shape[1])]
+    return np.ma.masked_invalid(each).mean(axis=0).filled(np.nan)
 
 
 def rate_estimate(hits: np.ndarray, among: np.ndarray, resamples: Resamples) -> Estimate | None:

@@ -5,6 +5,7 @@ maps are compared with those of the trained model. A map that stays the same sho
 model. Needs Keras, which is imported only when it is used.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -76,7 +77,13 @@ class Randomisation:
 
 
 def randomisation(
-    model: "keras.Model", films: np.ndarray, *, stages: int = STAGES, draws: int = DRAWS, seed: int = 0
+    model: "keras.Model",
+    films: np.ndarray,
+    *,
+    outputs: Sequence[int] = FINDING_INDICES,
+    stages: int = STAGES,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> Randomisation:
     """Initialise a model's weights anew, from the head down, and see how far its maps remain the same.
 
@@ -84,8 +91,9 @@ def randomisation(
     if it had seen nothing). The same seed gives the same result.
 
     Args:
-        model: of `load_keras`; its output "maps" is (n, h, w, 15).
+        model: of `load_keras`; its output "maps" is (n, h, w, k).
         films: float32 (n, size, size, 1), grey levels 0..255, best one for each patient.
+        outputs: which of the k maps are those of findings.
         stages: at most this many; a model with fewer layers has fewer.
         draws: number of initialisations.
         seed: of them, and of the resamples.
@@ -101,7 +109,7 @@ def randomisation(
     copy = keras.models.clone_model(model)
     trained = model.get_weights()
     rng = np.random.default_rng(seed)
-    original = _evidence(model, films)
+    original = _evidence(model, films, outputs)
     # (stages, draws, measures, films)
     values = np.empty((len(groups) + 1, draws, 4, len(films)))
     values[0] = _compare(original, original)
@@ -110,7 +118,7 @@ def randomisation(
         for number, group in enumerate(groups, start=1):
             for layer in group:
                 copy.get_layer(layer.name).set_weights(fresh_weights(layer, rng))
-            values[number, draw] = _compare(original, _evidence(copy, films))
+            values[number, draw] = _compare(original, _evidence(copy, films, outputs))
     names = ["the model as it is", *(f"new down to {group[-1].name}" for group in groups)]
     counts = np.cumsum([0, *(len(group) for group in groups)])
     return Randomisation(
@@ -141,14 +149,14 @@ def _groups(model: "keras.Model", stages: int) -> list[list[Any]]:
     return [learned[:1], *([learned[k] for k in part] for part in rest if len(part))]
 
 
-def _evidence(model: "keras.Model", films: np.ndarray) -> np.ndarray:
-    """What each cell adds to each finding's logit, float32 (films, 14, cells): maps less the constant of the head."""
+def _evidence(model: "keras.Model", films: np.ndarray, outputs: Sequence[int]) -> np.ndarray:
+    """What each cell adds to each logit, float32 (films, outputs, cells): maps less the constant of the head."""
     from cxr.model.export import predict
 
     _, maps = predict(model, films[..., 0])
     head = model.get_layer(MAPS)
     bias = head.bias.numpy() if getattr(head, "bias", None) is not None else 0
-    return (maps - bias)[..., list(FINDING_INDICES)].reshape(len(films), -1, len(FINDING_INDICES)).swapaxes(1, 2)
+    return (maps - bias)[..., list(outputs)].reshape(len(films), -1, len(outputs)).swapaxes(1, 2)
 
 
 def _compare(original: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -117,7 +117,10 @@ class Comparison(CardPart):
 
 
 class Report(CardPart):
-    """An evaluation. Parts that were not asked for, or that the films have no data for, are null."""
+    """An evaluation. Parts that were not asked for, or that the films have no data for, are null.
+
+    `absent`: those of the 14 findings that the model has not; they are in no table and in no mean.
+    """
 
     format_version: Literal[1] = 1
     model: ModelName
@@ -130,6 +133,7 @@ class Report(CardPart):
     macro_findings: int
     pooled_auroc: float | None
     findings: dict[str, Task]
+    absent: tuple[str, ...] = ()
     by_source: dict[str, Group]
     by_view: dict[str, Group]
     by_sex: dict[str, Group]

@@ -81,13 +81,13 @@ def robustness(
 
 
 def _probabilities(engine: Engine, films: np.ndarray, name: str, severity: int) -> np.ndarray:
-    """Calibrated probabilities, float64 (n, 15), of the corrupted films."""
+    """Calibrated probabilities, float64 (n, 15 or more) as of `Card.probabilities`, of the corrupted films."""
     batches = []
     for first in range(0, len(films), BATCH):
         batch = films[first : first + BATCH]
         shown = corrupt(batch, name, severity, SEED, first) if severity else batch
         logits, _ = engine.run(shown.astype(np.float32))
-        batches.append(engine.bundle.card.calibration.probabilities(logits))
+        batches.append(engine.bundle.card.probabilities(logits))
     return np.concatenate(batches)
 
 
@@ -117,8 +117,10 @@ def _row(
 
 
 def _macro_auroc(labels: np.ndarray, probabilities: np.ndarray, patients: np.ndarray) -> float | None:
-    """As `macro_auroc_estimate`, without the interval, which would take most of the time."""
-    values = [auroc(labels[:, k], probabilities[:, k])[0] for k in FINDING_INDICES if enough(labels[:, k], patients)]
+    """As `macro_auroc_estimate` over the findings that the model has, without the interval, which would take most of
+    the time."""
+    known = [k for k in FINDING_INDICES if not np.isnan(probabilities[:, k]).any()]
+    values = [auroc(labels[:, k], probabilities[:, k])[0] for k in known if enough(labels[:, k], patients)]
     return float(np.mean(values)) if values else None
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from cxr.dataset.labelled import LabelledFilms
 from cxr.dataset.table import VIEWS, release
-from cxr.evaluation.evaluate import FINDING_COLUMNS, brier_score, calibration_error, pooled_auroc, view_only
+from cxr.evaluation.evaluate import brier_score, calibration_error, pooled_auroc, view_only
 from cxr.evaluation.localisation import PUBLISHED_IOBB, BoxedFinding, known_boxes, localisation
 from cxr.evaluation.metrics import Resamples, auroc_estimate, enough, estimate, macro_auroc_estimate, resample_patients
 from cxr.evaluation.precision import average_precision_estimate
@@ -27,7 +27,7 @@ from cxr.evaluation.report import (
 )
 from cxr.evaluation.scored import ScoredFilms
 from cxr.evaluation.workload import cost_of, set_aside_at
-from cxr.findings import CATEGORIES, FINDINGS, NO_FINDING_INDEX
+from cxr.findings import CATEGORIES, NO_FINDING_INDEX
 from cxr.model.card import Card, Estimate
 from cxr.model.engine import BATCH, Engine
 from cxr.training.calibration import uncalibrated
@@ -60,6 +60,7 @@ def score_films(
     wanted = _boxes_by_film(boxes, films.metadata.index)
     logits, cases = [], []
     bias = np.array(card.head_bias, np.float32)
+    place_of = {name: k for k, name in enumerate(card.categories)}
     patients = films.metadata["patient"].to_numpy()
     for start in range(0, len(films.labels), BATCH):
         squares = np.asarray(films.pixels[start : start + BATCH], np.float32)
@@ -67,12 +68,17 @@ def score_films(
         logits.append(found)
         for place, grid in enumerate(maps):
             for finding, drawn in wanted.get(start + place, {}).items():
-                k = CATEGORIES.index(finding)
+                k = place_of.get(finding)
+                if k is None:
+                    continue
                 cases.append(BoxedFinding(grid[..., k] - bias[k], int(patients[start + place]), finding, drawn))
         progress(start + len(squares), len(films.labels))
     given = np.concatenate(logits)
-    probabilities = card.calibration.probabilities(given)
-    return ScoredFilms(name, films.labels, probabilities, uncalibrated(given), films.metadata), cases
+    # A pathology beyond the 14 has no labels here.
+    probabilities, raw = (
+        scores[:, : len(CATEGORIES)] for scores in (card.probabilities(given), card.completed(uncalibrated(given)))
+    )
+    return ScoredFilms(name, films.labels, probabilities, raw, films.metadata), cases
 
 
 def _boxes_by_film(boxes: pd.DataFrame | None, image_ids: pd.Index) -> dict[int, dict[str, np.ndarray]]:
@@ -98,10 +104,9 @@ def report_of(engine: Engine, films: ScoredFilms, cases: list[BoxedFinding], hel
     resamples = resample_patients(films.patients)
     by_view = view_only(films.labels, films.metadata["view"], films.metadata["view"])
     prior = np.broadcast_to(films.labels.mean(0), films.labels.shape)
-    macro, macro_findings = macro_auroc_estimate(
-        films.labels[:, FINDING_COLUMNS], films.probabilities[:, FINDING_COLUMNS], resamples
-    )
-    view_macro, _ = macro_auroc_estimate(films.labels[:, FINDING_COLUMNS], by_view[:, FINDING_COLUMNS], resamples)
+    known = [CATEGORIES.index(name) for name in card.findings]
+    macro, macro_findings = macro_auroc_estimate(films.labels[:, known], films.probabilities[:, known], resamples)
+    view_macro, _ = macro_auroc_estimate(films.labels[:, known], by_view[:, known], resamples)
     views_known = set(films.metadata["view"]) == set(VIEWS)
     points = {point.name: _point(films, card, point.name, resamples) for point in card.operating_points}
     chosen = points[CHOSEN_POINT]
@@ -114,11 +119,12 @@ def report_of(engine: Engine, films: ScoredFilms, cases: list[BoxedFinding], hel
         abnormal=_task(films.abnormal, films.abnormal_probability, chosen.abnormal, resamples),
         macro_auroc=macro,
         macro_findings=macro_findings,
-        pooled_auroc=_known(pooled_auroc(films.labels, films.probabilities)),
+        pooled_auroc=_known(pooled_auroc(films.labels, films.probabilities, known)),
         findings={
             name: _task(films.labels[:, k], films.probabilities[:, k], chosen.findings[name], resamples)
-            for name, k in zip(FINDINGS, FINDING_COLUMNS, strict=True)
+            for name, k in zip(card.findings, known, strict=True)
         },
+        absent=card.absent,
         by_source=_groups(films, films.metadata["source"], by_view, card, resamples),
         by_view=_groups(films, films.metadata["view"], by_view, card, resamples),
         by_sex=_groups(films, films.metadata["sex"], by_view, card, resamples),
@@ -132,7 +138,7 @@ def report_of(engine: Engine, films: ScoredFilms, cases: list[BoxedFinding], hel
                 else None,
                 macro_auroc=view_macro if views_known else None,
             ),
-            constant_prior_pooled_auc=_known(pooled_auroc(films.labels, prior)),
+            constant_prior_pooled_auc=_known(pooled_auroc(films.labels, prior, known)),
         ),
         workload=Workload(
             set_aside={
@@ -174,7 +180,8 @@ def _point(films: ScoredFilms, card: Card, name: str, resamples: Resamples) -> P
             finding: rates(
                 films.labels[:, k], films.probabilities[:, k] >= point.findings[finding].threshold, resamples
             )
-            for finding, k in zip(FINDINGS, FINDING_COLUMNS, strict=True)
+            for finding in card.findings
+            for k in [CATEGORIES.index(finding)]
         },
     )
 
@@ -182,15 +189,14 @@ def _point(films: ScoredFilms, card: Card, name: str, resamples: Resamples) -> P
 def _groups(
     films: ScoredFilms, groups: pd.Series, by_view: np.ndarray, card: Card, resamples: Resamples
 ) -> dict[str, Group]:
+    known = [CATEGORIES.index(name) for name in card.findings]
     below = films.abnormal_probability < card.operating_point(CHOSEN_POINT).threshold
     missed = false_no_finding(films.abnormal, below, groups, resamples)
     found = {}
     for name in missed:
         mask = (groups.astype(str) == name).to_numpy()
         part = resamples.subset(mask)
-        macro, count = macro_auroc_estimate(
-            films.labels[mask][:, FINDING_COLUMNS], films.probabilities[mask][:, FINDING_COLUMNS], part
-        )
+        macro, count = macro_auroc_estimate(films.labels[mask][:, known], films.probabilities[mask][:, known], part)
         found[name] = Group(
             films=int(mask.sum()),
             patients=len(np.unique(part.patients)),

@@ -23,7 +23,7 @@ class ScoredFilms:
     Attributes:
         name: of the test set, for the reader.
         labels: uint8 (n, 15), 0 or 1.
-        probabilities: float64 (n, 15), calibrated.
+        probabilities: float64 (n, 15), calibrated; NaN in the columns of findings that the model has not.
         uncalibrated: float64 (n, 15), the sigmoid of the logits.
         metadata: n rows indexed by image id (by `film_key` where only that was kept) with `patient` (any integers),
             `view`, `sex`, `source` ("unknown" where not known) and `age` (years, NaN where not known).

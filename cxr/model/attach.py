@@ -4,20 +4,24 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cxr.model.bundle import Bundle, file_sha256, load_bundle, write_card
 
 
-def attach(bundle: Bundle, names: tuple[str, ...], write: Callable[[Path], None]) -> Bundle:
-    """Add or replace files of a bundle, so that at no moment a half-written one stands in its place.
+def attach(
+    bundle: Bundle, names: tuple[str, ...], write: Callable[[Path], None], facts: dict[str, Any] | None = None
+) -> Bundle:
+    """Add or replace files and facts of a bundle, so that at no moment a half-written one stands in its place.
 
     Args:
         bundle: of `load_bundle`.
         names: of the files.
         write: gets a folder and writes the files there.
+        facts: fields of the card to replace.
 
     Returns:
-        The bundle with the files and their hashes in its card.
+        The bundle with the files, and their hashes and the facts in its card.
 
     Raises:
         BundleRejected: what was written can't be loaded; the bundle is then as it was.
@@ -27,7 +31,7 @@ def attach(bundle: Bundle, names: tuple[str, ...], write: Callable[[Path], None]
         draft = Path(shutil.copytree(folder, Path(scratch) / folder.name))
         write(draft)
         files = bundle.card.files | {name: file_sha256(draft / name) for name in names}
-        write_card(draft, bundle.card.model_copy(update={"files": files}))
+        write_card(draft, bundle.card.model_copy(update=(facts or {}) | {"files": files}))
         load_bundle(draft)
         folder.replace(Path(scratch) / "replaced")
         draft.replace(folder)

@@ -19,6 +19,8 @@ PROBE_FILE: Final = "probe.npz"
 LOGITS: Final = "logits"
 MAPS: Final = "maps"
 """Names of the outputs, in the Keras model as in the serving graph."""
+ATTACHED: Final = {"comparison"}
+"""Facts of the card that are attached after the model was made."""
 TOLERANCE: Final = 1e-4
 """Largest difference allowed between the serving graph and the Keras model, in logits and in maps; where their largest
 value exceeds 1, as a share of it (float32 carries seven digits, not seven decimals)."""
@@ -48,9 +50,14 @@ class Bundle:
 
     @property
     def model_sha256(self) -> str:
-        """Identifies the model, whatever was attached to its bundle since: of the card with the model's own files."""
+        """Identifies the model, whatever was attached to its bundle since: of the card with the model's own files.
+
+        What stands in the card as it does by default does not count, so that a field that later versions add does not
+        make it another model.
+        """
         own = {name: self.card.files[name] for name in (KERAS_FILE, GRAPH_FILE, PROBE_FILE)}
-        return hashlib.sha256(self.card.model_copy(update={"files": own}).model_dump_json().encode()).hexdigest()
+        facts = self.card.model_copy(update={"files": own}).model_dump_json(exclude=ATTACHED, exclude_defaults=True)
+        return hashlib.sha256(facts.encode()).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +66,8 @@ class Probe:
 
     Attributes:
         films: uint8 (n, size, size).
-        logits: float32 (n, 15).
-        maps: float32 (n, h, w, 15).
+        logits: float32 (n, k), k outputs in the order of the card's `categories`.
+        maps: float32 (n, h, w, k).
     """
 
     films: np.ndarray

@@ -16,14 +16,15 @@ BATCH = 8
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a model says of one film; every vector in the order of `CATEGORIES`.
+    """What a model says of one film; every vector in the order of `columns`, NaN where the model has no such output.
 
     Attributes:
-        logits: float32 (15,).
-        probabilities: float64 (15,), calibrated.
-        maps: float32 (h, w, 15); the mean of each is its logit.
-        head_bias: float32 (15,), the constant part of each map.
+        logits: float32 (k,), k = 15, or more where an imported model has pathologies of its own.
+        probabilities: float64 (k,), as of `Card.probabilities`.
+        maps: float32 (h, w, k); the mean of each is its logit.
+        head_bias: float32 (k,), the constant part of each map.
         square: float32 (size, size) in 0..255, what the model saw.
+        columns: `Card.columns`.
     """
 
     logits: np.ndarray
@@ -31,10 +32,11 @@ class Prediction:
     maps: np.ndarray
     head_bias: np.ndarray
     square: np.ndarray
+    columns: tuple[str, ...] = CATEGORIES
 
     def evidence(self, category: str) -> np.ndarray:
         """float32 (h, w): what each part of the film adds to the logit of a category (negative: takes away)."""
-        k = CATEGORIES.index(category)
+        k = self.columns.index(category)
         return self.maps[..., k] - self.head_bias[k]
 
 
@@ -66,21 +68,22 @@ class Engine:
         check_agreement(bundle.name, probe, logits, maps)
 
     def run(self, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The bare graph: float32 (n, size, size) in 0..255 -> logits (n, 15) and maps (n, h, w, 15)."""
+        """The bare graph: float32 (n, size, size) in 0..255 -> logits (n, k) and maps (n, h, w, k), k outputs in the
+        order of the card's `categories`."""
         logits, maps = self._session.run([LOGITS, MAPS], {self._input: squares[..., None]})
         return logits, maps
 
     def predict(self, films: Sequence[Radiograph]) -> list[Prediction]:
         """Classify films, in their order."""
         card = self.bundle.card
-        bias = np.array(card.head_bias, np.float32)
+        bias = card.aligned(np.array(card.head_bias, np.float32))
         predictions: list[Prediction] = []
         for start in range(0, len(films), BATCH):
             squares = np.stack([model_input(film, card.input_size) for film in films[start : start + BATCH]])
             logits, maps = self.run(squares)
-            probabilities = card.calibration.probabilities(logits)
+            parts = zip(card.aligned(logits), card.probabilities(logits), card.aligned(maps), squares, strict=True)
             predictions += [
-                Prediction(logit, probability, grid, bias, square)
-                for logit, probability, grid, square in zip(logits, probabilities, maps, squares, strict=True)
+                Prediction(logit, probability, grid, bias, square, card.columns)
+                for logit, probability, grid, square in parts
             ]
         return predictions

@@ -4,7 +4,7 @@ Grad-CAM repeats the bundle's own heatmap by another road (gradients instead of 
 Score-CAM weigh the feature channels otherwise. TensorFlow is imported only when this module is.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import keras
@@ -23,7 +23,11 @@ SCORE_CAM_CHANNELS: Final = 32
 
 
 def second_opinion(
-    model: keras.Model, square: np.ndarray, finding: str, methods: tuple[str, ...] = METHODS
+    model: keras.Model,
+    square: np.ndarray,
+    finding: str,
+    methods: tuple[str, ...] = METHODS,
+    categories: Sequence[str] = CATEGORIES,
 ) -> Iterator[tuple[str, np.ndarray | None]]:
     """Maps of one finding by other methods, each as soon as it is there.
 
@@ -33,15 +37,16 @@ def second_opinion(
     Args:
         model: Keras model of a bundle; its last feature map is the layer "features".
         square: float32 (size, size), grey levels 0..255, of `model_input`.
-        finding: one of `CATEGORIES`.
+        finding: one of `categories`.
         methods: some of `METHODS`.
+        categories: what the model's outputs are, in their order (`Card.categories`).
 
     Yields:
         (method, float32 (h, w) scaled to 0..1, or None where nothing speaks for the finding).
     """
     # Score-CAM predicts with a progress bar on standard output, which belongs to nobody here.
     keras.config.disable_interactive_logging()
-    index = CATEGORIES.index(finding)
+    index = categories.index(finding)
     # tf-keras-vis hands its inputs over as a list.
     logits = keras.Model([model.input], model.output[LOGITS])
     film = np.asarray(square, np.float32)[None, ..., None]

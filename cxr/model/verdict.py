@@ -1,5 +1,6 @@
 """From probabilities to words, at an operating point."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,20 +32,30 @@ class Verdict:
         name: "abnormal", "no finding" or "uncertain"; never "normal".
         abnormal_probability: 1 - p(No Finding), calibrated, 0..1.
         point: the operating point.
-        findings: the 14 findings, most probable first.
+        findings: those of the 14 findings that the model has, most probable first.
+        extra: pathologies of an imported model that are none of the 14 findings, most probable first.
+        absent: those of the 14 findings that the model has not.
     """
 
     name: VerdictName
     abnormal_probability: float
     point: OperatingPoint
     findings: tuple[FindingVerdict, ...]
+    extra: tuple[FindingVerdict, ...] = ()
+    absent: tuple[str, ...] = ()
+
+    @property
+    def flagged(self) -> tuple[FindingVerdict, ...]:
+        """The flagged ones of `findings` and `extra`."""
+        return tuple(found for found in (*self.findings, *self.extra) if found.flagged)
 
 
 def decide(probabilities: np.ndarray, point: OperatingPoint) -> Verdict:
     """The verdict on a film.
 
     Args:
-        probabilities: float (15,), calibrated, in the order of `CATEGORIES`.
+        probabilities: float (15 + k,) as of `Card.probabilities`: `CATEGORIES`, then the k pathologies that the point
+            has beyond the 14 findings.
         point: one of the card's operating points.
     """
     abnormal = float(1 - probabilities[NO_FINDING_INDEX])
@@ -53,9 +64,17 @@ def decide(probabilities: np.ndarray, point: OperatingPoint) -> Verdict:
         name = "uncertain"
     else:
         name = "abnormal" if abnormal >= point.threshold else "no finding"
-    findings = [
-        FindingVerdict(finding, p, threshold := point.findings[finding].threshold, p >= threshold)
-        for finding in FINDINGS
-        for p in [float(probabilities[CATEGORIES.index(finding)])]
-    ]
-    return Verdict(name, abnormal, point, tuple(sorted(findings, key=lambda f: -f.probability)))
+    extra = [finding for finding in point.findings if finding not in FINDINGS]
+    columns = (*CATEGORIES, *extra)
+
+    def decided(names: Iterable[str]) -> tuple[FindingVerdict, ...]:
+        found = [
+            FindingVerdict(finding, p, threshold := point.findings[finding].threshold, p >= threshold)
+            for finding in names
+            for p in [float(probabilities[columns.index(finding)])]
+        ]
+        return tuple(sorted(found, key=lambda f: -f.probability))
+
+    absent = tuple(finding for finding in FINDINGS if finding not in point.findings)
+    present = (finding for finding in FINDINGS if finding in point.findings)
+    return Verdict(name, abnormal, point, decided(present), decided(extra), absent)

@@ -20,11 +20,19 @@ class Paragraph:
 
 
 @dataclass(frozen=True)
+class Points:
+    """A list with a dot before each text."""
+
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Table:
-    """Rows of text below a header; the first column is set to the left, the others to the right."""
+    """Rows of text below a header; the first column is set to the left, the others too where they are `prose`."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    prose: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class Picture:
     alt: str
 
 
-Block = Heading | Paragraph | Table | Picture
+Block = Heading | Paragraph | Points | Table | Picture
 Document = Sequence[Block]
 
 

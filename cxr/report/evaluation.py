@@ -7,7 +7,7 @@ from cxr.evaluation.metrics import resample_patients
 from cxr.evaluation.precision import pr_points, roc_points
 from cxr.evaluation.report import Group, Report, Task
 from cxr.evaluation.scored import ScoredFilms
-from cxr.evaluation.words import TOO_FEW
+from cxr.evaluation.words import NOT_IN_MODEL, TOO_FEW
 from cxr.evaluation.workload import workload_curve
 from cxr.findings import display_name
 from cxr.model.card import Estimate
@@ -79,7 +79,8 @@ def _separation(report: Report, films: ScoredFilms) -> list[Block]:
         )
         blocks.append(Picture(drawn, "Precision-recall curve for abnormal"))
     header = ("Question", "Films", "Patients", "AUROC", "AUPRC", "Sensitivity", "Specificity", "PPV", "NPV")
-    blocks.append(Table(header, tuple(_task_row(name, task) for name, task in tasks.items())))
+    absent = tuple((display_name(name), NOT_IN_MODEL, *[""] * (len(header) - 2)) for name in report.absent)
+    blocks.append(Table(header, (*(_task_row(name, task) for name, task in tasks.items()), *absent)))
     blocks.append(Paragraph("Sensitivity, specificity, PPV and NPV: at the operating point “balanced”."))
     return blocks
 

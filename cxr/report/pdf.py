@@ -6,7 +6,7 @@ from typing import Final
 from fpdf import FPDF, FontFace
 from fpdf.enums import TableBordersLayout
 
-from cxr.report.blocks import Document, Heading, Paragraph, Table, title_of
+from cxr.report.blocks import Document, Heading, Paragraph, Points, Table, title_of
 
 SIZES: Final = {1: 18, 2: 13, 3: 11}
 PICTURE_WIDTH: Final = 85
@@ -22,7 +22,7 @@ def to_pdf(document: Document) -> bytes:
     pdf.add_page()
     column = 0
     for block in document:
-        if isinstance(block, Heading | Paragraph | Table):
+        if isinstance(block, Heading | Paragraph | Points | Table):
             if column:
                 pdf.ln(PICTURE_WIDTH)
             column = 0
@@ -33,6 +33,11 @@ def to_pdf(document: Document) -> bytes:
         elif isinstance(block, Paragraph):
             pdf.set_font("Helvetica", "", 9)
             pdf.multi_cell(0, 4.6, _plain(block.text), new_x="LMARGIN", new_y="NEXT")
+            pdf.ln(1)
+        elif isinstance(block, Points):
+            pdf.set_font("Helvetica", "", 9)
+            for text in block.texts:
+                pdf.multi_cell(0, 4.6, f"- {_plain(text)}", new_x="LMARGIN", new_y="NEXT")
             pdf.ln(1)
         elif isinstance(block, Table):
             _table(pdf, block)
@@ -56,7 +61,7 @@ def _table(pdf: FPDF, block: Table) -> None:
     with pdf.table(
         borders_layout=TableBordersLayout.HORIZONTAL_LINES,
         headings_style=FontFace(emphasis="BOLD"),
-        text_align=("LEFT", *(["RIGHT"] * (len(block.header) - 1))),
+        text_align=("LEFT", *(["LEFT" if block.prose else "RIGHT"] * (len(block.header) - 1))),
         col_widths=widths,
         line_height=4,
     ) as table:

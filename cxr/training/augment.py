@@ -1,5 +1,7 @@
 """Variation that two films of the same chest could show. Never a flip: a heart on the right is a finding."""
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
@@ -31,14 +33,27 @@ def _move(film: np.ndarray, config: TrainingConfig, rng: np.random.Generator) ->
     angle = np.deg2rad(rng.uniform(-config.rotation, config.rotation))
     scale = np.exp(rng.uniform(-config.scaling, config.scaling))
     dx, dy = rng.uniform(-config.shift, config.shift, size=2) * size
-    # Pillow wants the map from output to input pixels; the centre of the film turns about itself.
-    cos, sin = np.cos(angle) / scale, np.sin(angle) / scale
-    middle = size / 2
-    matrix = (
-        cos, sin, middle - cos * (middle + dx) - sin * (middle + dy),
-        -sin, cos, middle + sin * (middle + dx) - cos * (middle + dy),
-    )  # fmt: skip
+    matrix = tuple(affine(np.cos(angle) / scale, np.sin(angle) / scale, dx, dy, size))
     moved = Image.fromarray(film).transform(
         (size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=0
     )
     return np.asarray(moved, np.float32)
+
+
+def affine(cos: Any, sin: Any, dx: Any, dy: Any, size: int) -> list[Any]:
+    """The map from output to input pixels by which the middle of a film moves and the film turns about its middle.
+
+    Args:
+        cos, sin: of the angle, each divided by the scale: numbers, or scalars of any array library.
+        dx, dy: where the middle moves, pixels.
+        size: side of the film, pixels.
+
+    Returns:
+        The two rows of a 2 x 3 matrix, one after the other, as Pillow wants them: a pixel's middle lies half a pixel
+        from its corner.
+    """
+    middle = size / 2
+    return [
+        cos, sin, middle - cos * (middle + dx) - sin * (middle + dy),
+        -sin, cos, middle + sin * (middle + dx) - cos * (middle + dy),
+    ]  # fmt: skip

@@ -1,30 +1,29 @@
 """`finetune`: from a folder of labelled films to a verified bundle with its card."""
 
 import hashlib
-import inspect
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 import keras
 import numpy as np
+import pandas as pd
 
 import cxr
-from cxr.dataset.labelled import LabelledFilms, UnusableDataset, load_labelled_films
-from cxr.dataset.splits import SPLITS, split_hash
+from cxr.dataset.labelled import LabelledFilms, UnusableDataset
+from cxr.dataset.splits import SPLITS
 from cxr.dataset.table import release
 from cxr.evaluation.evaluate import evaluate
 from cxr.evaluation.metrics import MIN_PATIENTS, enough
 from cxr.evaluation.run import report_of, score_films
 from cxr.evaluation.stored import HELD_OUT, store
 from cxr.evaluation.thresholds import Scored, operating_points
-from cxr.model import backbones, classifier, efficientnet_lite
+from cxr.findings import NO_FINDING_INDEX
 from cxr.model.bundle import MAPS, Bundle
-from cxr.model.card import Calibration, Card, Data, Epoch, Evaluation, OperatingPoint, SplitCount
+from cxr.model.card import Calibration, Card, Data, Evaluation, OperatingPoint, Parent, SplitCount
 from cxr.model.classifier import build_classifier
 from cxr.model.engine import Engine
 from cxr.model.export import check_writable, predict, write_bundle
@@ -32,19 +31,26 @@ from cxr.model.geometry import measure_map_shift
 from cxr.radiograph import model_input, read_radiograph
 from cxr.samples import SAMPLES
 from cxr.settings import settings
-from cxr.training import augment
-from cxr.training import fit as fitting
+from cxr.training import devices
 from cxr.training.calibration import fit_platt, uncalibrated
 from cxr.training.config import TrainingConfig
-from cxr.training.fit import class_weights, fit
-from cxr.training.parts import split_films
+from cxr.training.data import TrainingData, open_training_data
+from cxr.training.fit import class_weights, fit, start_from_prior
+from cxr.training.parent import check_patients, load_parent, start_from
+from cxr.training.run import EpochMetrics, Progress, RunDirectory
 
 SHIFT_FILMS: Final = 24
 """Films on which the shift of the maps is measured; how it varies between them says whether it is one."""
 
 
 def finetune(
-    data: Path, out: Path, config: TrainingConfig, report: Callable[[str], None] = lambda line: None
+    data: Path,
+    out: Path,
+    config: TrainingConfig,
+    run: Path,
+    report: Callable[[str], None] = lambda line: None,
+    *,
+    restart: bool = False,
 ) -> Bundle:
     """Train, calibrate, evaluate and write a bundle.
 
@@ -55,30 +61,55 @@ def finetune(
         data: folder in the layout of the Kaggle TFRecord release.
         out: folder of the bundle; its name is the model's name.
         config: see `TrainingConfig`.
+        run: folder that keeps configuration, metrics and checkpoints. What an earlier process has left there of the
+            same run is gone on with.
         report: gets a line about each step.
+        restart: begin anew instead.
 
     Raises:
         UnusableDataset, ValueError, WeightsUnavailable, TrainingDiverged, BundleRejected, FileExistsError: with one
             sentence each; `out` is then as it was.
     """
     check_writable(out)
-    films = load_labelled_films(data, config.input_size, settings().cache_dir)
-    split = split_films(films, config)
-    parts = {name: films.subset((split == name).to_numpy()) for name in SPLITS}
-    _check_parts(parts)
-    for name, part in parts.items():
-        report(f"{name}: {len(part.labels)} films of {part.metadata['patient'].nunique()} patients")
+    devices.prepare(config)
+    parent = load_parent(config)
+    films = open_training_data(data, config, settings().cache_dir, report)
+    _check_patients_suffice(films)
+    for name, count in _counts(films).items():
+        report(f"{name}: {count.films} films of {count.patients} patients")
+    if parent is not None:
+        check_patients(parent, films, data)
+    directory = RunDirectory(run, config, _identity(films), restart=restart)
 
-    keras.utils.set_random_seed(config.seed)
+    imagenet = config.imagenet and parent is None
     model = build_classifier(
-        config.backbone, config.input_size, weights="imagenet" if config.imagenet else None, dropout=config.dropout
+        config.backbone, config.input_size, weights="imagenet" if imagenet else None, dropout=config.dropout
     )
-    epochs, best = _trained(model, parts, config, report)
-    report(f"kept epoch {best}; calibrating and evaluating")
+    start_from_prior(model, films.train.labels, config)
+    if parent is not None:
+        start_from(model, parent)
+    progress = fit(model, films.train, films.validation, config, directory, lambda epoch: report(_line(epoch, config)))
+    report(f"kept epoch {progress.best_epoch}; calibrating and evaluating")
+    card = _card(out.name, model, films, data.name, config, progress, parent)
+    bundle = write_bundle(out, model, card, probe_films(config.input_size))
+    engine = Engine(bundle)
+    scored, cases = score_films(engine, films.test, HELD_OUT, release().boxes)
+    return store(bundle, report_of(engine, scored, cases, held_out=True), scored)
 
-    assessed = assess(model, parts, config)
-    card = Card(
-        name=out.name,
+
+def _card(
+    name: str,
+    model: keras.Model,
+    films: TrainingData,
+    data_name: str,
+    config: TrainingConfig,
+    progress: Progress,
+    parent: Bundle | None,
+) -> Card:
+    assessed = assess(model, films, config)
+    weights = "ImageNet weights" if config.imagenet else "random weights"
+    return Card(
+        name=name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         backbone=config.backbone,
         input_size=config.input_size,
@@ -87,50 +118,39 @@ def finetune(
         operating_points=assessed.operating_points,
         map_shift=measure_map_shift(
             lambda squares: predict(model, squares)[1],
-            parts["calibration"].pixels[:SHIFT_FILMS],
+            films.calibration.pixels[:SHIFT_FILMS],
             model.output[MAPS].shape[1],
         ),
-        data=_data(films, parts, split_hash(films.metadata["patient"], split), data),
+        data=Data(
+            name=data_name,
+            splits=_counts(films),
+            sources={str(k): int(v) for k, v in films.metadata["source"].value_counts().items()},
+            views={str(k): int(v) for k, v in films.metadata["view"].value_counts().items()},
+            hash=films.split_hash,
+        ),
         evaluation=assessed.evaluation,
         training=config.model_dump(),
-        epochs=tuple(epochs),
-        best_epoch=best,
-        initial_weights="ImageNet weights" if config.imagenet else "random weights",
-        versions={"cxr": cxr.__version__} | {p: version(p) for p in ("keras", "tensorflow", "onnxruntime", "numpy")},
+        epochs=tuple(epoch.of_card() for epoch in progress.epochs),
+        best_epoch=progress.best_epoch,
+        initial_weights=weights if parent is None else f"the model {parent.name}",
+        parent=None if parent is None else Parent(name=parent.name, model_sha256=parent.model_sha256),
+        versions=_versions(),
         files={},
     )
-    bundle = write_bundle(out, model, card, probe_films(config.input_size))
-    engine = Engine(bundle)
-    scored, cases = score_films(engine, parts["test"], HELD_OUT, release().boxes)
-    return store(bundle, report_of(engine, scored, cases, held_out=True), scored)
 
 
-def _trained(
-    model: keras.Model, parts: dict[str, LabelledFilms], config: TrainingConfig, report: Callable[[str], None]
-) -> tuple[list[Epoch], int]:
-    """Train, and keep the result in the cache: if a later step fails, the same command goes on from here."""
-    weights = settings().cache_dir / f"trained-{_fingerprint(parts, config)}.weights.h5"
-    record = weights.with_suffix(".json")
-    if record.is_file():
-        model.load_weights(weights)
-        stored = json.loads(record.read_text())
-        report("these films were trained on with this configuration before; its weights are used")
-        return [Epoch.model_validate(epoch) for epoch in stored["epochs"]], int(stored["best"])
-    epochs, best = fit(model, parts["train"], parts["validation"], config, lambda e: report(_line(e, config)))
-    model.save_weights(weights)
-    record.write_text(json.dumps({"epochs": [epoch.model_dump() for epoch in epochs], "best": best}))
-    return epochs, best
+def _versions() -> dict[str, str]:
+    """Versions of what trained and of what serves; of Keras' backends the one that was used."""
+    used = ("keras", keras.backend.backend(), "onnxruntime", "numpy")
+    return {"cxr": cxr.__version__} | {name: str(import_module(name).__version__) for name in used}
 
 
-def _fingerprint(parts: dict[str, LabelledFilms], config: TrainingConfig) -> str:
-    """Changes with all that decides what training makes: configuration, films, labels, the code, Keras."""
-    facts = hashlib.sha256(f"{config.model_dump_json()};{version('keras')};{version('tensorflow')}".encode())
-    for name in ("train", "validation"):
-        facts.update(parts[name].pixels.tobytes())
-        facts.update(parts[name].labels.tobytes())
-    for module in (augment, backbones, classifier, efficientnet_lite, fitting):
-        facts.update(inspect.getsource(module).encode())
-    return facts.hexdigest()[:16]
+def _identity(films: TrainingData) -> str:
+    """Changes with the films, their labels and their splits."""
+    facts = hashlib.sha256(f"{films.split_hash};{','.join(map(str, films.metadata.index))}".encode())
+    for labels in (films.train.labels, *(getattr(films, name).labels for name in SPLITS[1:])):
+        facts.update(labels.tobytes())
+    return facts.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -142,17 +162,17 @@ class Assessment:
     evaluation: Evaluation
 
 
-def assess(model: keras.Model, parts: dict[str, LabelledFilms], config: TrainingConfig) -> Assessment:
+def assess(model: keras.Model, films: TrainingData, config: TrainingConfig) -> Assessment:
     """Calibrate and set thresholds on the calibration patients; measure both, and the model, on the test patients.
 
     Args:
         model: a trained classifier.
-        parts: films by name of split.
+        films: that it was trained with.
         config: of the run that trained it.
     """
-    train, held_out, test = parts["train"], parts["calibration"], parts["test"]
+    train_labels, held_out, test = films.train.labels, films.calibration, films.test
     held_out_logits, test_logits = (predict(model, part.pixels)[0] for part in (held_out, test))
-    calibration = fit_platt(held_out_logits, held_out.labels, -np.log(class_weights(train.labels, config)))
+    calibration = fit_platt(held_out_logits, held_out.labels, -np.log(class_weights(train_labels, config)))
     probabilities = calibration.probabilities(test_logits)
     return Assessment(
         calibration,
@@ -160,7 +180,9 @@ def assess(model: keras.Model, parts: dict[str, LabelledFilms], config: Training
             Scored(held_out.labels, calibration.probabilities(held_out_logits), _patients(held_out)),
             Scored(test.labels, probabilities, _patients(test)),
         ),
-        evaluate(test.labels, probabilities, uncalibrated(test_logits), test.metadata, train.labels, train.metadata),
+        evaluate(
+            test.labels, probabilities, uncalibrated(test_logits), test.metadata, train_labels, films.train_metadata
+        ),
     )
 
 
@@ -174,34 +196,33 @@ def probe_films(size: int) -> np.ndarray:
     return np.rint(np.stack(squares)).astype(np.uint8)
 
 
-def _check_parts(parts: dict[str, LabelledFilms]) -> None:
-    for name, part in parts.items():
-        if not enough(part.abnormal, _patients(part)):
-            abnormal = int(part.abnormal.sum())
+def _parts(films: TrainingData) -> dict[str, tuple[np.ndarray, pd.Series]]:
+    """By name of split: uint8 (n,), 1 where a film is abnormal, and the patients of the films."""
+    train = (1 - films.train.labels[:, NO_FINDING_INDEX], films.train_metadata["patient"])
+    held_out = {name: getattr(films, name) for name in SPLITS[1:]}
+    return {"train": train} | {name: (part.abnormal, part.metadata["patient"]) for name, part in held_out.items()}
+
+
+def _counts(films: TrainingData) -> dict[str, SplitCount]:
+    return {
+        name: SplitCount(films=len(abnormal), patients=int(patients.nunique()), abnormal_films=int(abnormal.sum()))
+        for name, (abnormal, patients) in _parts(films).items()
+    }
+
+
+def _check_patients_suffice(films: TrainingData) -> None:
+    for name, (abnormal, patients) in _parts(films).items():
+        if not enough(abnormal, patients.to_numpy()):
             raise UnusableDataset(
-                f"The {name} patients have {abnormal} abnormal films and {len(part.labels) - abnormal} without "
-                f"findings; films of at least {MIN_PATIENTS} patients are needed of each."
+                f"The {name} patients have {int(abnormal.sum())} abnormal films and {int((1 - abnormal).sum())} "
+                f"without findings; films of at least {MIN_PATIENTS} patients are needed of each."
             )
 
 
-def _line(epoch: Epoch, config: TrainingConfig) -> str:
+def _line(epoch: EpochMetrics, config: TrainingConfig) -> str:
     scores = {"macro-AUROC": epoch.macro_auroc, "abnormal AUROC": epoch.abnormal_auroc}
     shown = ", ".join(f"{name} {'too few films' if s is None else f'{s:.3f}'}" for name, s in scores.items())
-    return f"epoch {epoch.number} of {config.epochs}: loss {epoch.loss:.4f}, validation {shown}, {epoch.seconds:.0f} s"
-
-
-def _data(films: LabelledFilms, parts: dict[str, LabelledFilms], digest: str, folder: Path) -> Data:
-    return Data(
-        name=folder.name,
-        splits={
-            name: SplitCount(
-                films=len(part.labels),
-                patients=int(part.metadata["patient"].nunique()),
-                abnormal_films=int(part.abnormal.sum()),
-            )
-            for name, part in parts.items()
-        },
-        sources={str(k): int(v) for k, v in films.metadata["source"].value_counts().items()},
-        views={str(k): int(v) for k, v in films.metadata["view"].value_counts().items()},
-        hash=digest,
+    return (
+        f"epoch {epoch.number} of {config.epochs}: loss {epoch.loss:.4f}, validation {shown}, {epoch.seconds:.0f} s, "
+        f"{epoch.films_per_second:.1f} films/s, {100 * epoch.waiting:.0f}% of the time waiting for films"
     )

@@ -1,7 +1,6 @@
-"""Fine-tuning of a classifier, in plain Keras 3: nothing here is tied to a backend. It was run under TensorFlow."""
+"""Fine-tuning of a classifier, in plain Keras 3: it trains under the TensorFlow, JAX and PyTorch backends."""
 
 from collections.abc import Callable
-from time import monotonic
 
 import keras
 import numpy as np
@@ -11,130 +10,219 @@ from cxr.dataset.labelled import LabelledFilms
 from cxr.evaluation.metrics import auroc, enough
 from cxr.findings import FINDING_INDICES, NO_FINDING_INDEX
 from cxr.model.bundle import LOGITS, MAPS
-from cxr.model.card import Epoch
+from cxr.model.classifier import NORMALISATION, build_classifier
 from cxr.model.export import predict
-from cxr.training.augment import augment
+from cxr.training import devices
 from cxr.training.config import TrainingConfig
-
-
-class TrainingDiverged(RuntimeError):
-    """The loss is no longer a number."""
+from cxr.training.data import TrainingBatches
+from cxr.training.optimizer import DiscriminativeAdamW, as_numpy
+from cxr.training.run import Checkpoint, EpochMetrics, Progress, RunDirectory
+from cxr.training.watch import TimedModel, Watch
 
 
 def fit(
-    model: keras.Model,
-    train: LabelledFilms,
+    classifier: keras.Model,
+    batches: TrainingBatches,
     validation: LabelledFilms,
     config: TrainingConfig,
-    report: Callable[[Epoch], None],
-) -> tuple[list[Epoch], int]:
-    """Train a classifier in place and leave it with the weights of its best epoch.
+    run: RunDirectory,
+    report: Callable[[EpochMetrics], None] = lambda epoch: None,
+) -> Progress:
+    """Train a classifier in place and leave it with the weights of its best epoch (or the last: `keep`).
 
     The best epoch is the one with the highest macro-AUROC over the findings on the validation films (AUROC of abnormal
-    where no finding has enough films to say).
+    where no finding has enough films to say). What trains is a twin of the classifier on the run's devices and in its
+    precision; the classifier itself scores the validation films in float32, as it will serve.
 
     Args:
-        model: of `build_classifier`.
-        train, validation: films of different patients at the model's input size.
+        classifier: of `build_classifier`, float32, with the weights to start from.
+        batches: training films.
+        validation: films of other patients at the model's input size.
         config: see `TrainingConfig`.
+        run: the checkpoint in it, if there is one, is where training goes on.
         report: called as each epoch ends.
 
     Returns:
-        The epochs, and the number of the best.
+        Its epochs, and the number of the best.
 
     Raises:
-        TrainingDiverged: the loss became NaN or infinite.
+        ValueError: a batch can't be shared evenly among the GPUs.
+        TrainingDiverged: loss or gradients became NaN or infinite. The run keeps its last checkpoint.
+        RunRefused: the run can't be gone on with.
     """
-    _start_from_prior(model, train.labels, config)
-    trained = keras.Model(model.input, model.output[LOGITS])
-    batches = _Batches(train, config)
-    optimizer = keras.optimizers.AdamW(
-        _schedule(config, len(batches)),
-        weight_decay=config.weight_decay,
-        use_ema=config.ema > 0,
-        ema_momentum=config.ema or 0.99,
-    )
-    # Biases and batch-norm gains are scales, not weights to shrink.
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    trained.compile(optimizer=optimizer, loss=_loss(train.labels, config))
-    best = _BestEpoch(model, validation, report)
-    callbacks = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if config.ema > 0 else []
-    trained.fit(batches, epochs=config.epochs, callbacks=[*callbacks, best], verbose=0)
-    model.set_weights(best.weights)
-    return best.epochs, best.number
+    training = _Training(classifier, batches, validation, config, run)
+    while not training.finished:
+        training.train_epoch()
+        report(training.progress.epochs[-1])
+    classifier.set_weights(training.best)
+    return training.progress
 
 
-class _Batches(keras.utils.PyDataset):
-    """Augmented training films in a new order each epoch; the last, smaller batch is left out of the epoch."""
+class _Training:
+    """A run between two epochs. See `fit` for the arguments."""
 
-    def __init__(self, films: LabelledFilms, config: TrainingConfig):
-        super().__init__()
-        self.films = films
-        self.config = config
-        self.epoch = 0
-        self._shuffle()
+    def __init__(
+        self,
+        classifier: keras.Model,
+        batches: TrainingBatches,
+        validation: LabelledFilms,
+        config: TrainingConfig,
+        run: RunDirectory,
+    ):
+        self.classifier, self.batches, self.validation = classifier, batches, validation
+        self.config, self.run = config, run
+        self.progress = run.start
+        self.best: list[np.ndarray] = []
+        self.replicas = devices.replicas(config)
+        with self.replicas.scope(), devices.precision(config):
+            self.twin = build_classifier(config.backbone, config.input_size, weights=None, dropout=config.dropout)
+            self.model = TimedModel(self.twin.input, self.twin.output[LOGITS])
+        self.twin.set_weights(classifier.get_weights())
+        checkpoint = run.load()
+        if checkpoint is not None:
+            self.progress, self.best = checkpoint.progress, checkpoint.best
+        if not self.finished:
+            self._compile()
+            if checkpoint is not None:
+                self._restore(checkpoint)
 
-    def _shuffle(self) -> None:
-        self.order = np.random.default_rng((self.config.seed, self.epoch)).permutation(len(self.films.labels))
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or none has been better for as long as the patience lasts."""
+        since_best = self.progress.epoch - self.progress.best_epoch
+        return self.progress.epoch >= self.config.epochs or 0 < self.config.patience <= since_best
 
-    def __len__(self) -> int:
-        return max(1, len(self.order) // self.config.batch_size)
+    @property
+    def new_phase(self) -> bool:
+        """Whether the next step is the first of the head's warm-up, or the first after it."""
+        return self.progress.step == 0 and self.progress.epoch in (0, self.config.head_warmup)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        size = self.config.batch_size
-        rows = np.sort(self.order[index * size : (index + 1) * size])
-        rng = np.random.default_rng((self.config.seed, self.epoch, index))
-        pixels = np.stack([augment(self.films.pixels[row], self.config, rng) for row in rows])
-        return pixels[..., None], self.films.labels[rows].astype(np.float32)
+    def _compile(self) -> None:
+        """Set what trains in the phase that the next epoch is in, with a new optimizer."""
+        config = self.config
+        warming = self.progress.epoch < config.head_warmup
+        freeze(self.twin, 1.0 if warming else config.frozen)
+        with self.replicas.scope():
+            self.optimizer = DiscriminativeAdamW(
+                config.learning_rate if warming else schedule_of(config, self.batches.steps),
+                head=self.twin.get_layer(MAPS).trainable_variables,
+                backbone_rate=config.backbone_rate,
+                weight_decay=config.weight_decay,
+                ema=config.ema,
+            )
+            self.model.compile(optimizer=self.optimizer, loss=loss_of(self.batches.labels, config))
+            self.model.optimizer.build(self.model.trainable_variables)
 
-    def on_epoch_end(self) -> None:
-        self.epoch += 1
-        self._shuffle()
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        for variable, value in zip(self.twin.variables, checkpoint.model, strict=True):
+            variable.assign(value)
+        if not self.new_phase:
+            for variable, value in zip(self.model.optimizer.variables, checkpoint.optimizer, strict=True):
+                variable.assign(value)
 
-
-class _BestEpoch(keras.callbacks.Callback):
-    """Scores every epoch on the validation films and remembers the weights of the best."""
-
-    def __init__(self, classifier: keras.Model, validation: LabelledFilms, report: Callable[[Epoch], None]):
-        super().__init__()
-        self.classifier = classifier
-        self.validation = validation
-        self.report = report
-        self.epochs: list[Epoch] = []
-        self.weights: list[np.ndarray] = []
-        self.number = 0
-        self.best = -np.inf
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.started = monotonic()
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        if logs and not np.isfinite(logs["loss"]):
-            raise TrainingDiverged(f"The loss is {logs['loss']} after batch {batch}. Try a lower learning rate.")
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        films = self.validation
-        logits, _ = predict(self.classifier, films.pixels)
-        patients = films.metadata["patient"].to_numpy()
-        aurocs = [
-            auroc(films.labels[:, k], logits[:, k])[0] for k in FINDING_INDICES if enough(films.labels[:, k], patients)
-        ]
-        shown = Epoch(
-            number=epoch + 1,
-            loss=float((logs or {})["loss"]),
-            macro_auroc=float(np.mean(aurocs)) if aurocs else None,
-            abnormal_auroc=float(auroc(films.abnormal, -logits[:, NO_FINDING_INDEX])[0]),
-            seconds=monotonic() - self.started,
+    def _save(self, progress: Progress) -> None:
+        self.run.save(
+            Checkpoint(
+                progress,
+                [as_numpy(v) for v in self.twin.variables],
+                [as_numpy(v) for v in self.model.optimizer.variables],
+                self.best,
+            )
         )
-        self.epochs.append(shown)
-        score = shown.abnormal_auroc if shown.macro_auroc is None else shown.macro_auroc
-        if score is not None and score > self.best:
-            self.best, self.number, self.weights = score, shown.number, self.classifier.get_weights()
-        self.report(shown)
+
+    def train_epoch(self) -> None:
+        """Train to the end of the epoch, score it, and save."""
+        start = self.progress
+
+        def part(steps: int, loss: float, seconds: float, waited: float) -> Progress:
+            """The progress after some more steps of this epoch, of this mean loss."""
+            return start.model_copy(
+                update={
+                    "step": start.step + steps,
+                    "loss": start.loss + steps * loss,
+                    "seconds": start.seconds + seconds,
+                    "waited": start.waited + waited,
+                }
+            )
+
+        number, steps = start.epoch + 1, self.batches.steps - start.step
+        watch = Watch(
+            self.optimizer,
+            number,
+            start.step,
+            lambda *made: self._save(part(*made)),
+            self.config.checkpoint_minutes * 60,
+        )
+        with self.batches.reading():
+            history = self.model.fit(
+                self.batches.epoch(start.epoch, start.step),
+                steps_per_epoch=steps,
+                callbacks=[watch],
+                # The order is that of the batches; Keras would draw another for some kinds of them.
+                shuffle=False,
+                verbose=0,
+            )
+        if watch.steps != steps:
+            raise RuntimeError(f"Epoch {number} ended after {start.step + watch.steps} of {self.batches.steps} steps.")
+        done = part(steps, history.history["loss"][0], watch.seconds, watch.waited)
+        averages = self.optimizer.averages()
+        self.classifier.set_weights([averages.get(v.path, as_numpy(v)) for v in self.twin.weights])
+        macro, abnormal = score(self.classifier, self.validation)
+        epoch = EpochMetrics(
+            number=number,
+            loss=done.loss / done.step,
+            macro_auroc=macro,
+            abnormal_auroc=abnormal,
+            seconds=done.seconds,
+            learning_rate=float(as_numpy(self.optimizer.learning_rate)),
+            films_per_second=done.step * self.config.batch_size / done.seconds,
+            waiting=done.waited / done.seconds,
+        )
+        best = number if self.config.keep == "last" else max((*start.epochs, epoch), key=_score).number
+        if best == number:
+            self.best = self.classifier.get_weights()
+        self.progress = start.model_copy(
+            update={"epoch": number, "step": 0, "loss": 0.0, "seconds": 0.0, "waited": 0.0}
+            | {"epochs": (*start.epochs, epoch), "best_epoch": best}
+        )
+        self._save(self.progress)
+        self.run.write_metrics(self.progress.epochs)
+        if self.new_phase and not self.finished:
+            self._compile()
 
 
-def _schedule(config: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    steps = config.epochs * steps_per_epoch
+def _score(epoch: EpochMetrics) -> float:
+    """What the best epoch has most of."""
+    score = epoch.abnormal_auroc if epoch.macro_auroc is None else epoch.macro_auroc
+    return -np.inf if score is None else score
+
+
+def score(classifier: keras.Model, films: LabelledFilms) -> tuple[float | None, float | None]:
+    """Macro-AUROC over the findings with enough films to say (None if none has), and AUROC of abnormal."""
+    logits, _ = predict(classifier, films.pixels)
+    patients = films.metadata["patient"].to_numpy()
+    aurocs = [
+        auroc(films.labels[:, k], logits[:, k])[0] for k in FINDING_INDICES if enough(films.labels[:, k], patients)
+    ]
+    return float(np.mean(aurocs)) if aurocs else None, float(auroc(films.abnormal, -logits[:, NO_FINDING_INDEX])[0])
+
+
+def freeze(classifier: keras.Model, share: float) -> None:
+    """Let all layers train but the normalisation and a share of the backbone.
+
+    Layers that do not train keep their weights, and their batch norm uses and keeps the statistics that it came with.
+
+    Args:
+        share: of the backbone's layers that have weights, counted from the film, 0 to 1.
+    """
+    backbone = [x for x in classifier.layers if x.weights and x.name not in (NORMALISATION, MAPS)]
+    for place, layer in enumerate(backbone):
+        layer.trainable = place >= round(share * len(backbone))
+
+
+def schedule_of(config: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """A linear rise to the peak rate, then half a cosine to zero, over the epochs after the head's warm-up."""
+    steps = (config.epochs - config.head_warmup) * steps_per_epoch
     rising = int(config.warmup * steps)
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=config.learning_rate / 25,
@@ -144,15 +232,26 @@ def _schedule(config: TrainingConfig, steps_per_epoch: int) -> keras.optimizers.
     )
 
 
-def _loss(labels: np.ndarray, config: TrainingConfig) -> Callable[..., keras.KerasTensor]:
-    """Binary cross-entropy of the 15 logits, positives weighted by `class_weights`."""
+def loss_of(labels: np.ndarray, config: TrainingConfig) -> Callable[..., keras.KerasTensor]:
+    """Binary cross-entropy of the 15 logits, positives weighted by `class_weights`; or the focal loss made of it.
+
+    The focal loss (Lin et al. 2017, arXiv:1708.02002, equation 4) multiplies the entropy of each label by
+    `(1 - p_t) ** gamma`, where `p_t` is the probability that the model gives to what is true.
+
+    Args:
+        labels: (n, 15) of the training films.
+    """
     weight = class_weights(labels, config)
     smoothing = config.label_smoothing
 
     def loss(y_true: keras.KerasTensor, logits: keras.KerasTensor) -> keras.KerasTensor:
         target = y_true * (1 - 2 * smoothing) + smoothing
-        entropy = -target * weight * ops.log_sigmoid(logits) - (1 - target) * ops.log_sigmoid(-logits)
-        return ops.mean(entropy, axis=-1)
+        positive = -target * weight * ops.log_sigmoid(logits)
+        negative = -(1 - target) * ops.log_sigmoid(-logits)
+        if config.loss == "focal":
+            positive *= ops.exp(config.focal_gamma * ops.log_sigmoid(-logits))
+            negative *= ops.exp(config.focal_gamma * ops.log_sigmoid(logits))
+        return ops.mean(positive + negative, axis=-1)
 
     return loss
 
@@ -171,7 +270,7 @@ def class_weights(labels: np.ndarray, config: TrainingConfig) -> np.ndarray:
     return np.clip(np.sqrt(ratio), 1, config.max_class_weight).astype(np.float32)
 
 
-def _start_from_prior(model: keras.Model, labels: np.ndarray, config: TrainingConfig) -> None:
+def start_from_prior(model: keras.Model, labels: np.ndarray, config: TrainingConfig) -> None:
     """Set the head's constant to the weighted log odds of each category (Lin et al. 2017, arXiv:1708.02002, 4.1), so
     that the maps need only say how a film differs from the average film."""
     positives = labels.sum(0) + 0.5

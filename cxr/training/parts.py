@@ -5,17 +5,32 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxr.dataset.labelled import LabelledFilms, UnusableDataset
+from cxr.dataset.labelled import Catalogue, LabelledFilms, UnusableDataset
+from cxr.dataset.official import OfficialLists, read_official_lists, split_officially
 from cxr.dataset.splits import check_disjoint, split_by_patient, split_hash
 from cxr.model.card import Card
 from cxr.training.config import TrainingConfig
 
 
-def split_films(films: LabelledFilms, config: TrainingConfig) -> pd.Series:
-    """Which of the four splits each film is in; balanced for source and abnormality, disjoint in patients."""
+def split_films(
+    films: LabelledFilms | Catalogue, config: TrainingConfig, lists: OfficialLists | None = None
+) -> pd.Series:
+    """Which of the four splits each film is in; balanced for source and abnormality, disjoint in patients.
+
+    Args:
+        films: all of them.
+        config: its `split_seed` and fractions.
+        lists: NIH's, where they decide who tests.
+
+    Raises:
+        UnusableDataset: the lists do not fit the films.
+    """
     patients = films.metadata["patient"]
     strata = films.metadata["source"].astype(str) + np.where(films.abnormal == 1, ", abnormal", ", no finding")
-    split = split_by_patient(patients, strata, config.fractions, config.seed)
+    if lists is None:
+        split = split_by_patient(patients, strata, config.fractions, config.split_seed)
+    else:
+        split = split_officially(patients, strata, config.fractions, config.split_seed, lists)
     check_disjoint(patients, split)
     return split
 
@@ -26,12 +41,19 @@ def held_out(films: LabelledFilms, card: Card, where: Path | str) -> LabelledFil
     Args:
         films: all films that the model was made from.
         card: of the model.
-        where: they come from, for the message.
+        where: they come from, a folder or a pattern of files; NIH's lists, if they decided, lie in that folder or
+            in the one above.
 
     Raises:
-        UnusableDataset: they are other films: the split made of them is not the one that the card describes.
+        UnusableDataset: the card knows no split; they are other films: the split made of them is not the one that the
+            card describes; or NIH's lists are needed and missing.
     """
-    split = split_films(films, TrainingConfig.model_validate(card.training))
+    if card.data is None:
+        raise UnusableDataset(f"The model {card.name} was not trained here, so it has no held-out patients.")
+    # Before there was a `split_seed`, `seed` was that of the split too.
+    training = {"split_seed": card.training.get("seed", 0)} | card.training
+    config = TrainingConfig.model_validate(training)
+    split = split_films(films, config, read_official_lists(_folder(where)) if config.official_split else None)
     counts = {name: (split == name).sum() for name in card.data.splits}
     same_films = all(counts[name] == known.films for name, known in card.data.splits.items())
     if not same_films or split_hash(films.metadata["patient"], split) != card.data.hash:
@@ -40,3 +62,8 @@ def held_out(films: LabelledFilms, card: Card, where: Path | str) -> LabelledFil
             "can't be told from the others."
         )
     return films.subset((split == "test").to_numpy())
+
+
+def _folder(where: Path | str) -> Path:
+    path = Path(where)
+    return next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())

@@ -30,7 +30,7 @@ def show_film(session: Readings, key: str, verdict: Verdict, bundle: Bundle) -> 
     st.caption(f"**{plain(session.label(key))}**, {reading.facts.width} x {reading.facts.height} pixels")
     film_place = st.container()
     pick, fade, where = st.columns([4.5, 3.5, 4], vertical_alignment="bottom")
-    names = [finding.name for finding in verdict.findings]
+    names = [finding.name for finding in (*verdict.findings, *verdict.extra)]
     finding = pick.selectbox(
         "Heatmap of",
         names,
@@ -67,7 +67,7 @@ def _show_pictures(
 
 
 def _option(name: str, verdict: Verdict) -> str:
-    found = next(f for f in verdict.findings if f.name == name)
+    found = next(f for f in (*verdict.findings, *verdict.extra) if f.name == name)
     return f"{display_name(name)}, {found.probability:.3f}{', flagged' if found.flagged else ''}"
 
 

@@ -2,13 +2,14 @@
 
 import streamlit as st
 
+from cxr.evaluation.stored import REPORT_FILE
 from cxr.evaluation.words import TOO_FEW
 from cxr.model.bundle import CARD_FILE, BundleRejected, bundle_path, file_sha256, load_bundle
 from cxr.model.card import Card
 from cxr.model.engine import Engine
 from cxr.model.verdict import RESEARCH_NOTICE
 from cxr.settings import settings
-from cxr.ui.words import estimate_words
+from cxr.ui.words import estimate_words, plain, short_hashes
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model")
@@ -51,6 +52,13 @@ def show_notice() -> None:
 
 def model_sentence(name: str, card: Card) -> str:
     """Which model, trained on whom, how good on whom, in one sentence."""
+    if card.data is None or card.evaluation is None:
+        measured = (
+            "What it did on films that were labelled here: page “How good is it?”."
+            if REPORT_FILE in card.files
+            else f"Not measured here: `python -m cxr evaluate --tfrecords GLOB --model {name} --store`."
+        )
+        return f"Model **{name}**, imported: {plain(short_hashes(card.initial_weights))}. {measured}"
     train, test, overall = card.data.splits["train"], card.data.splits["test"], card.evaluation.overall
     view_alone = (
         TOO_FEW if overall.view_only_abnormal_auroc is None else f"{overall.view_only_abnormal_auroc.value:.2f}"

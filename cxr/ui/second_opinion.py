@@ -60,7 +60,8 @@ def _compute(reading: Reading, finding: str, bundle: Bundle) -> Maps:
     model = _keras_model(bundle.sha256, bundle)
     maps: Maps = {}
     progress.progress(0.1, f"Computing {METHODS[0]}")
-    for method, grid in second_opinion(model, reading.prediction.square, finding, METHODS):
+    categories = bundle.card.categories
+    for method, grid in second_opinion(model, reading.prediction.square, finding, METHODS, categories):
         maps[method] = grid
         following = METHODS[len(maps)] if len(maps) < len(METHODS) else ""
         progress.progress(len(maps) / len(METHODS), f"Computing {following}" if following else "Done")

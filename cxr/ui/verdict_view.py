@@ -4,9 +4,10 @@ import pandas as pd
 import streamlit as st
 
 from cxr.classify import Reading
+from cxr.evaluation.words import NOT_IN_MODEL
 from cxr.findings import display_name
-from cxr.model.card import Card, Estimate
-from cxr.model.verdict import RESEARCH_NOTICE, Verdict
+from cxr.model.card import Card, Estimate, OperatingPoint
+from cxr.model.verdict import RESEARCH_NOTICE, FindingVerdict, Verdict
 from cxr.ui.words import (
     contradiction,
     plain,
@@ -24,14 +25,15 @@ def show_verdict(reading: Reading, verdict: Verdict, card: Card) -> None:
     """Verdict, its reason, what the operating point means, warnings, findings, facts of the film."""
     colour = COLOURS[verdict.name]
     st.header(f":{colour}[{verdict_title(verdict)}]", anchor=False)
-    st.markdown(f"{verdict_reason(verdict)} {point_meaning(verdict.point, card)} {uncertain_meaning(verdict.point)}")
+    uncertain = "" if card.evaluation is None else uncertain_meaning(verdict.point)
+    st.markdown(f"{verdict_reason(verdict)} {point_meaning(verdict.point, card)} {uncertain}")
     st.caption(f":material/science: {RESEARCH_NOTICE}")
     if explanation := contradiction(verdict):
         st.warning(explanation, icon=":material/warning:")
     for warning in reading.warnings:
         st.warning(plain(warning), icon=":material/warning:")
     st.subheader("Findings", anchor=False)
-    _show_findings(verdict)
+    _show_findings(verdict, card)
     with st.expander("About this film", icon=":material/info:"):
         st.markdown(_facts(reading))
 
@@ -44,41 +46,42 @@ def show_labels(key: str, labels: tuple[str, ...] | None) -> None:
         st.markdown(f"**{', '.join(map(display_name, labels))}**. Text-mined from the report: often right, not always.")
 
 
-def _show_findings(verdict: Verdict) -> None:
-    rows = []
-    for finding in verdict.findings:
-        point = verdict.point.findings[finding.name]
-        rows.append(
-            {
-                "Finding": display_name(finding.name),
-                "Probability": finding.probability,
-                "Threshold": finding.threshold,
-                "Flag": "flagged" if finding.flagged else "",
-                "Catches": _share(point.sensitivity),
-                "Spares": _share(point.specificity),
-            }
-        )
+def _show_findings(verdict: Verdict, card: Card) -> None:
+    rows = [_finding_row(finding, verdict.point, card) for finding in verdict.findings]
+    rows += [{"Finding": display_name(name), "Flag": NOT_IN_MODEL} for name in verdict.absent]
+    _show_rows(rows, card, "The 14 findings with probability, threshold and flag, most probable first")
+    if verdict.extra:
+        st.caption("Pathologies of this model that are not among the 14:")
+        others = [_finding_row(finding, verdict.point, card) for finding in verdict.extra]
+        _show_rows(others, card, "Other pathologies with score and flag, highest first")
+
+
+def _show_rows(rows: list[dict[str, object]], card: Card, alt: str) -> None:
+    imported = card.data is None
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
         height=(len(rows) + 1) * ROW_HEIGHT + 3,
         row_height=ROW_HEIGHT,
-        alt="The 14 findings with probability, threshold and flag, most probable first",
+        alt=alt,
         column_config={
-            "Finding": st.column_config.TextColumn(width=118),
+            "Finding": st.column_config.TextColumn(width=180 if imported else 118),
             "Probability": st.column_config.ProgressColumn(
+                "Score" if imported else None,
                 format="%.3f",
                 min_value=0,
                 max_value=1,
                 width=100,
-                help="Calibrated on patients that trained nothing.",
+                help="The checkpoint's score, scaled so that its threshold is 0.5; not calibrated."
+                if imported
+                else "Calibrated on patients that trained nothing.",
             ),
             "Threshold": st.column_config.NumberColumn(
                 format="%.3f",
                 width=68,
                 help="At and above it the finding is flagged, at the chosen operating point.",
             ),
-            "Flag": st.column_config.TextColumn(width=54),
+            "Flag": st.column_config.TextColumn(width=130 if imported else 54),
             "Catches": st.column_config.TextColumn(
                 width=58,
                 help="Sensitivity: of the held-out films with the finding, the share that this threshold flagged. "
@@ -91,6 +94,17 @@ def _show_findings(verdict: Verdict) -> None:
             ),
         },
     )
+
+
+def _finding_row(finding: FindingVerdict, point: OperatingPoint, card: Card) -> dict[str, object]:
+    said: dict[str, object] = {"Finding": display_name(finding.name), "Probability": finding.probability}
+    flag = {"Flag": "flagged" if finding.flagged else ""}
+    if card.evaluation is None:
+        # The thresholds of an imported model are all the same, and nobody has measured what they do.
+        return said | flag
+    measured = point.findings[finding.name]
+    shares = {"Catches": _share(measured.sensitivity), "Spares": _share(measured.specificity)}
+    return said | {"Threshold": finding.threshold} | flag | shares
 
 
 def _share(estimate: Estimate | None) -> str:

@@ -14,6 +14,11 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()<>#+.!|~:$&-])", r"\\\1", text)
 
 
+def short_hashes(text: str) -> str:
+    """Text in which each SHA-256 is cut to its first 12 digits."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1", text)
+
+
 def estimate_words(estimate: Estimate | None) -> str:
     """As in "0.84 (95%: 0.79 to 0.88)", or "too few to say"."""
     if estimate is None:
@@ -48,7 +53,7 @@ def verdict_title(verdict: Verdict) -> str:
 
 def contradiction(verdict: Verdict) -> str | None:
     """What a reader has to know who sees "no finding" above flagged findings."""
-    flagged = sum(finding.flagged for finding in verdict.findings)
+    flagged = len(verdict.flagged)
     if verdict.name != "no finding" or not flagged:
         return None
     which = "a finding is flagged" if flagged == 1 else f"{flagged} findings are flagged"
@@ -72,6 +77,12 @@ def verdict_reason(verdict: Verdict) -> str:
 
 def point_meaning(point: OperatingPoint, card: Card) -> str:
     """What the operating point did on the held-out patients."""
+    if card.data is None:
+        return (
+            f"The threshold is {point.basis}; what it does on patients was not measured here. The score is the "
+            "checkpoint's, scaled so that its threshold is 0.5: it is no calibrated probability."
+            + (" Abnormal means: the largest score of any pathology." if card.abnormal_from == "any finding" else "")
+        )
     test = card.data.splits["test"]
     flagged_without = None
     if point.specificity is not None:

@@ -6,10 +6,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from handmade_shards import film_fields, jpeg, write_shard
+from handmade_shards import film_fields, flipped, jpeg, write_shard
 
 from cxr.dataset import labelled
-from cxr.dataset.labelled import LabelledFilms, UnusableDataset, load_labelled_films, metadata_file, read_metadata
+from cxr.dataset.labelled import (
+    LabelledFilms,
+    UnusableDataset,
+    load_films,
+    load_labelled_films,
+    metadata_file,
+    open_folder,
+    read_metadata,
+)
+from cxr.dataset.shards import read_records
 from cxr.findings import CATEGORIES
 from cxr.radiograph import Radiograph, model_input, read_radiograph
 
@@ -76,7 +85,7 @@ def test_real_pixels_are_what_serving_would_use(shared_data: Path, tmp_path: Pat
     (tmp_path / shard.name).symlink_to(shard)
     films = load_labelled_films(tmp_path, 64, tmp_path / "cache")
     assert len(films.pixels) == 66
-    record = list(labelled.read_records(shard))[65]
+    record = list(read_records(shard))[65]
     np.testing.assert_allclose(films.pixels[65], model_input(read_radiograph(record.image), 64), rtol=0, atol=0.5)
 
 
@@ -155,7 +164,31 @@ def test_contradictory_labels_are_refused_each_time(folder: Path, positive: tupl
 
 def test_a_damaged_shard_is_refused_by_name(folder: Path) -> None:
     (folder / "002-001.tfrec").write_bytes(b"not a shard")
-    assert refusal(folder).startswith("002-001.tfrec, record 0: ")
+    assert refusal(folder).startswith("002-001.tfrec, offset 0: ")
+
+
+def test_a_film_whose_checksum_is_wrong_is_refused_by_place(folder: Path) -> None:
+    shard = folder / "data" / "001-001.tfrec"
+    shard.write_bytes(flipped(shard.read_bytes(), 8 * 400))
+    assert refusal(folder) == "001-001.tfrec, offset 0: its checksum is wrong: the record is damaged."
+
+
+def test_some_films_are_decoded_and_no_others(folder: Path, decoded: list[bytes]) -> None:
+    cache = folder.parent / "cache"
+    known = open_folder(folder, cache)
+    assert decoded == []
+    films = load_films(known, np.array([0, 2]), SIZE, cache)
+    assert sorted(decoded) == sorted([FILMS[0], FILMS[2]])
+    assert list(films.metadata.index) == [IDS[0], IDS[2]]
+    np.testing.assert_array_equal(films.labels, known.labels[[0, 2]])
+    whole = load(folder)
+    np.testing.assert_array_equal(films.pixels, whole.pixels[[0, 2]])
+    np.testing.assert_array_equal(load_films(known, np.array([1]), SIZE, cache).pixels, whole.pixels[[1]])
+
+
+def test_no_films_are_no_trouble(folder: Path) -> None:
+    known = open_folder(folder, folder.parent / "cache")
+    assert load_films(known, np.array([], int), SIZE, folder.parent / "cache").pixels.shape == (0, SIZE, SIZE)
 
 
 @pytest.mark.parametrize("image", [b"", b"no film", FILMS[0][:300]])

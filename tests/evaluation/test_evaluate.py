@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
-from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from cxr.evaluation.evaluate import brier_score, calibration_error, evaluate, pooled_auroc, view_only
 from cxr.evaluation.metrics import auroc
@@ -91,8 +91,15 @@ def films(seed: int, count: int = 300) -> tuple[np.ndarray, np.ndarray, pd.DataF
     labels = (rng.random((count, 15)) < np.where(view == "AP", 0.12, 0.06)[:, None]).astype(int)
     labels[:, CATEGORIES.index("Hernia")] = np.arange(count) < 4
     labels[:, 0] = ~labels[:, 1:].any(1)
+    number = np.arange(count)
     metadata = pd.DataFrame(
-        {"patient": np.arange(count) // 2, "view": view, "source": np.where(np.arange(count) < 200, "one", "two")}
+        {
+            "patient": number // 2,
+            "view": view,
+            "source": np.where(number < 200, "one", "two"),
+            "sex": np.where(number % 6 < 2, "F", "M"),
+            "age": np.where(number < 290, 20.0 + number // 6, np.nan),
+        }
     )
     return labels, rng.normal(2 * labels - 1, 1), metadata
 
@@ -123,6 +130,38 @@ def test_discrimination_of_each_group_is_that_of_its_films(measured: Measured) -
         assert group.abnormal_auroc.low < group.abnormal_auroc.value < group.abnormal_auroc.high
     assert evaluation.overall.macro_findings == 13
     assert evaluation.overall.macro_auroc.value == pytest.approx(roc_auc_score(labels[:, 1:14], probabilities[:, 1:14]))
+
+
+def test_groups_by_sex_and_age_and_of_both_view_and_sex(measured: Measured) -> None:
+    evaluation, labels, probabilities, metadata, _ = measured
+    assert list(evaluation.by_sex) == ["M", "F"]
+    assert list(evaluation.by_age) == ["18 to 39", "40 to 59", "60 to 79", "unknown"]
+    assert sorted(evaluation.by_view_and_sex) == ["AP, F", "AP, M", "PA, F", "PA, M"]
+    groups = [
+        (evaluation.by_sex["F"], metadata["sex"] == "F"),
+        (evaluation.by_age["40 to 59"], metadata["age"].between(40, 59.9)),
+        (evaluation.by_view_and_sex["PA, F"], (metadata["sex"] == "F") & (metadata["view"] == "PA")),
+    ]
+    for group, mask in groups:
+        assert group.films == mask.sum()
+        expected = roc_auc_score(1 - labels[mask, 0], 1 - probabilities[mask, 0])
+        assert group.abnormal_auroc.value == pytest.approx(expected)
+        assert group.findings["Mass"].positives == labels[mask, CATEGORIES.index("Mass")].sum()
+        assert group.findings["Hernia"].auroc is None
+    k, women = CATEGORIES.index("Mass"), (metadata["sex"] == "F").to_numpy()
+    assert evaluation.by_sex["F"].findings["Mass"].auroc.value == pytest.approx(
+        roc_auc_score(labels[women, k], probabilities[women, k])
+    )
+
+
+def test_each_finding_has_average_precision_and_the_honesty_of_its_probability(measured: Measured) -> None:
+    evaluation, labels, probabilities, _, _ = measured
+    k = CATEGORIES.index("Mass")
+    mass, hernia = evaluation.findings["Mass"], evaluation.findings["Hernia"]
+    assert mass.average_precision.value == pytest.approx(average_precision_score(labels[:, k], probabilities[:, k]))
+    assert mass.reliability.ece_after.value == pytest.approx(calibration_error(labels[:, k], probabilities[:, k])[0])
+    assert mass.reliability.brier_before != pytest.approx(mass.reliability.brier_after.value)
+    assert (hernia.average_precision, hernia.reliability) == (None, None)
 
 
 def test_the_view_alone_says_something_over_all_and_nothing_within_a_view(measured: Measured) -> None:

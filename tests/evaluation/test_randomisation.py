@@ -1,6 +1,6 @@
 """Randomised weights: a model that was trained loses its maps, one that ignores its weights is found out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,9 +123,9 @@ def test_every_stage_keeps_what_was_new_and_leaves_what_is_below(
     seen: list[dict[str, list[np.ndarray]]] = []
     evidence = module._evidence
 
-    def watched(model: "keras.Model", given: np.ndarray) -> np.ndarray:
+    def watched(model: "keras.Model", given: np.ndarray, outputs: Sequence[int]) -> np.ndarray:
         seen.append({layer.name: layer.get_weights() for layer in model.layers if layer.weights})
-        return evidence(model, given)
+        return evidence(model, given, outputs)
 
     monkeypatch.setattr(module, "_evidence", watched)
     randomisation(trained, films, draws=2)
@@ -153,9 +153,9 @@ def test_the_correlations_are_those_of_the_randomised_maps(
     kept: list[np.ndarray] = []
     evidence = module._evidence
 
-    def watched(model: "keras.Model", given: np.ndarray) -> np.ndarray:
+    def watched(model: "keras.Model", given: np.ndarray, outputs: Sequence[int]) -> np.ndarray:
         kept.append(maps_of(model, given))
-        return evidence(model, given)
+        return evidence(model, given, outputs)
 
     monkeypatch.setattr(module, "_evidence", watched)
     found = randomisation(trained, films, draws=1).stages[1]

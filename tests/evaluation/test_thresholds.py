@@ -8,6 +8,9 @@ from scipy.special import expit
 from sklearn.metrics import roc_curve
 
 from cxr.evaluation.thresholds import (
+    UNCERTAIN_GAIN,
+    UNCERTAIN_MOST,
+    Band,
     Scored,
     at_sensitivity,
     at_specificity,
@@ -123,21 +126,85 @@ def test_too_few_patients_without_a_finding_are_refused() -> None:
         choose(np.repeat([0, 1], 20), np.arange(40.0), np.arange(40) % 4)
 
 
-@pytest.mark.parametrize("rank", [0.3, 0.5, 0.9])
-def test_the_uncertain_band_holds_a_tenth_of_the_films_around_the_threshold(rank: float) -> None:
-    scores = np.random.default_rng(0).random(1000)
+def held(scores: np.ndarray, band: Band) -> np.ndarray:
+    """Which films a band makes uncertain."""
+    return (band.low < scores) & (scores < band.high)
+
+
+def gained(labels: np.ndarray, scores: np.ndarray, threshold: float, band: Band) -> float:
+    """Accuracy outside the band less that over all."""
+    right = (scores >= threshold) == labels
+    return right[~held(scores, band)].mean() - right.mean()
+
+
+def test_uncertain_band_by_hand() -> None:
+    # Of 100 films, the five just above the threshold at 0.3 are wrong, and one far from it is.
+    scores = np.arange(100) / 100
+    labels = (scores >= 0.3).astype(int)
+    labels[30:35], labels[90] = 0, 0
+    band = uncertain_band(labels, scores, 0.3)
+    # Without 0.30 and 0.31 the others are right in 94 of 98, 0.0192 more; without 0.32 too in 94 of 97, 0.0291 more.
+    assert list(np.flatnonzero(held(scores, band))) == [30, 31, 32]
+    assert (band.low, band.high) == (pytest.approx(0.3), 0.33)
+    assert band.basis == (
+        "the narrowest band outside which verdicts on calibration films are right 2 percentage points more often"
+    )
+
+
+def test_doubtful_films_below_the_threshold_are_found_too() -> None:
+    scores = np.arange(100) / 100
+    labels = (scores >= 0.7).astype(int)
+    labels[65:70] = 1
+    band = uncertain_band(labels, scores, 0.7)
+    assert list(np.flatnonzero(held(scores, band))) == [67, 68, 69]
+    assert (band.low, band.high) == (0.66, 0.7)
+
+
+def test_where_every_verdict_is_right_none_is_uncertain_and_it_says_that_nothing_was_gained() -> None:
+    scores = np.arange(100) / 100
+    band = uncertain_band((scores >= 0.4).astype(int), scores, 0.4)
+    assert (band.low, band.high) == (0.4, 0.4)
+    assert "though not 2 percentage points more often" in band.basis
+
+
+@pytest.mark.parametrize("rank", [0.05, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("seed", range(6))
+def test_the_uncertain_band_is_the_narrowest_of_all_that_gain_enough(seed: int, rank: float) -> None:
+    labels, scores = random_task(seed)
     threshold = float(np.quantile(scores, rank))
-    low, high = uncertain_band(scores, threshold)
-    assert low < threshold < high
-    assert ((low < scores) & (scores < threshold)).mean() == pytest.approx(0.05, abs=0.002)
-    assert ((threshold < scores) & (scores < high)).mean() == pytest.approx(0.05, abs=0.002)
+    band = uncertain_band(labels, scores, threshold)
+    assert held(scores, band).mean() <= UNCERTAIN_MOST
+    below, above = scores < threshold, scores >= threshold
+    assert 2 * (held(scores, band) & below).sum() <= below.sum()
+    assert 2 * (held(scores, band) & above).sum() <= above.sum()
+    if "though not" not in band.basis:
+        assert gained(labels, scores, threshold, band) >= UNCERTAIN_GAIN
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.01, 0.3, 0.99, 1.0])
 @pytest.mark.parametrize("seed", range(4))
 def test_the_uncertain_band_encloses_every_threshold(seed: int, threshold: float) -> None:
-    low, high = uncertain_band(random_task(seed)[1], threshold)
-    assert low <= threshold <= high
+    band = uncertain_band(*random_task(seed), threshold)
+    assert band.low <= threshold <= band.high
+
+
+def test_verdicts_on_other_patients_are_better_outside_the_band() -> None:
+    """The promise is of the calibration films; this is what comes of it."""
+    rng = np.random.default_rng(0)
+
+    def films(count: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = (rng.random(count) < 0.6).astype(int)
+        return labels, expit(rng.normal(1.2 * labels, 1))
+
+    others = films(20_000)
+    gains: dict[str, list[float]] = {name: [] for name in NAMES}
+    for _ in range(30):
+        labels, scores = films(150)
+        for name, (threshold, _) in choose(labels, scores, np.arange(150)).items():
+            gains[name].append(gained(*others, threshold, uncertain_band(labels, scores, threshold)))
+    for name in NAMES:
+        assert np.mean(gains[name]) > 0.015, name
+        assert np.mean(np.array(gains[name]) > 0) > 0.85, name
 
 
 def scored(seed: int, shift: float = 0.0) -> Scored:
@@ -173,6 +240,20 @@ def test_points_are_chosen_on_calibration_films_and_measured_on_test_films() -> 
             assert rate is not None
             assert rate.value == pytest.approx(films.mean(), abs=1e-6)
             assert rate.low < rate.value < rate.high
+        gain = point.accuracy_gain
+        assert gain is not None
+        assert point.accuracy is not None
+        assert point.accuracy_outside is not None
+        assert gain.value == pytest.approx(point.accuracy_outside.value - point.accuracy.value, abs=1e-6)
+        assert gain.high - gain.low < point.accuracy.high - point.accuracy.low
+
+
+def test_bands_rise_with_their_thresholds() -> None:
+    for seed in range(10):
+        points = operating_points(scored(seed), scored(100))
+        for ends in ([p.uncertain_low for p in points], [p.uncertain_high for p in points]):
+            assert ends == sorted(ends)
+        assert all(p.uncertain_low <= p.threshold <= p.uncertain_high for p in points)
 
 
 def test_each_finding_is_chosen_and_measured_on_its_own_column() -> None:

@@ -222,16 +222,3 @@ def test_second_opinion_shows_three_maps(app):
     button.click().run(timeout=180)
     assert not app.exception
     assert not any(b.label.startswith("Compute for") for b in app.button)
-
-
-def test_card_page_shows_the_numbers_of_the_card(app):
-    app.switch_page("pages/model_card.py").run()
-    assert not app.exception
-    card = load_bundle(bundle_path("default")).card
-    groups = app.dataframe[0].value.set_index("Group")
-    overall = card.evaluation.overall
-    assert groups.loc["All test films", "Films"] == overall.films
-    assert groups.loc["All test films", "Abnormal"].startswith(f"{overall.abnormal_auroc.value:.3f} (")
-    assert groups.loc["All test films", "Abnormal, view only"].startswith(
-        f"{overall.view_only_abnormal_auroc.value:.3f} ("
-    )

@@ -7,7 +7,6 @@ import pytest
 from synthetic import BLOB, SIDE, encoded, synthetic_film
 
 from cxr.dataset.labelled import UnusableDataset, load_labelled_films
-from cxr.dataset.splits import SPLITS
 from cxr.findings import CATEGORIES
 from cxr.model.bundle import load_bundle
 from cxr.model.engine import Engine
@@ -15,7 +14,9 @@ from cxr.model.heatmap import supporting_map, upsample
 from cxr.radiograph import read_radiograph
 from cxr.settings import settings
 from cxr.training.config import TrainingConfig
-from cxr.training.finetune import _fingerprint, finetune, split_films
+from cxr.training.finetune import finetune
+from cxr.training.parts import split_films
+from cxr.training.run import RunRefused
 
 
 def test_learns_what_the_films_show(tiny_bundle):
@@ -66,32 +67,26 @@ def test_a_constant_is_no_evidence(tiny_bundle):
         )
 
 
-def test_same_seed_gives_the_same_model(synthetic_data, tiny_backbone, tmp_path, changed_settings):
+def test_same_seed_gives_the_same_model(synthetic_data, tiny_backbone, tmp_path):
     config = TrainingConfig(backbone=tiny_backbone, imagenet=False, input_size=SIDE, epochs=1, batch_size=16)
-    losses = []
-    for name in ("a", "b"):
-        # A cache of its own, or the second run would find the first one's weights.
-        changed_settings.setenv("CXR_CACHE_DIR", str(tmp_path / f"cache-{name}"))
-        settings.cache_clear()
-        losses.append(finetune(synthetic_data, tmp_path / name, config).card.epochs[0].loss)
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    bundles = [finetune(synthetic_data, tmp_path / name, config, tmp_path / f"run-{name}") for name in ("a", "b")]
+    assert bundles[0].card.epochs[0].loss == pytest.approx(bundles[1].card.epochs[0].loss, rel=1e-4)
+    assert bundles[0].card.head_bias == pytest.approx(bundles[1].card.head_bias, abs=1e-4)
 
 
-def test_finished_training_is_found_again_but_not_for_other_labels(
-    synthetic_data, tiny_backbone, tmp_path, changed_settings
-):
-    changed_settings.setenv("CXR_CACHE_DIR", str(tmp_path / "cache"))
-    settings.cache_clear()
+def test_the_run_directory_tells_what_was_done_and_spares_a_second_training(synthetic_data, tiny_backbone, tmp_path):
     config = TrainingConfig(backbone=tiny_backbone, imagenet=False, input_size=SIDE, epochs=1, batch_size=16)
-    films = load_labelled_films(synthetic_data, SIDE, tmp_path / "cache")
-    parts = {name: films.subset((split_films(films, config) == name).to_numpy()) for name in SPLITS}
-    before = _fingerprint(parts, config)
-    lines = []
+    lines: list[str] = []
     for _ in range(2):
-        finetune(synthetic_data, tmp_path / "model", config, lines.append)
+        finetune(synthetic_data, tmp_path / "model", config, tmp_path / "run", lines.append)
     assert sum(line.startswith("epoch 1") for line in lines) == 1
-    parts["train"].labels[0] = 1 - parts["train"].labels[0]
-    assert _fingerprint(parts, config) != before
+    assert TrainingConfig.model_validate_json((tmp_path / "run" / "config.json").read_text()) == config
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 2
+    other = config.model_copy(update={"split_seed": 1})
+    with pytest.raises(RunRefused, match="split_seed"):
+        finetune(synthetic_data, tmp_path / "model", other, tmp_path / "run")
+    finetune(synthetic_data, tmp_path / "model", config, tmp_path / "run", lines.append, restart=True)
+    assert sum(line.startswith("epoch 1") for line in lines) == 2
 
 
 def test_replaces_a_bundle_but_nothing_else(synthetic_data, tiny_backbone, tmp_path):
@@ -99,7 +94,7 @@ def test_replaces_a_bundle_but_nothing_else(synthetic_data, tiny_backbone, tmp_p
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "todo.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="not a model"):
-        finetune(synthetic_data, tmp_path / "notes", config)
+        finetune(synthetic_data, tmp_path / "notes", config, tmp_path / "run")
     assert (tmp_path / "notes" / "todo.txt").read_text() == "mine"
 
 
@@ -109,7 +104,7 @@ def test_too_few_patients_are_refused(synthetic_data, tiny_backbone, tmp_path):
         train_fraction=0.96, validation_fraction=0.02, calibration_fraction=0.01, test_fraction=0.01,
     )  # fmt: skip
     with pytest.raises(UnusableDataset, match="at least 5 patients"):
-        finetune(synthetic_data, tmp_path / "model", config)
+        finetune(synthetic_data, tmp_path / "model", config, tmp_path / "run")
     assert not (tmp_path / "model").exists()
 
 
@@ -117,3 +112,10 @@ def test_card_on_disk_is_valid_json_without_nan(tiny_bundle):
     text = (tiny_bundle.path / "card.json").read_text()
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in the card"))
     assert load_bundle(tiny_bundle.path).card == tiny_bundle.card
+
+
+def test_the_card_says_what_trained_it(tiny_bundle):
+    card = tiny_bundle.card
+    assert set(card.versions) == {"cxr", "keras", "tensorflow", "onnxruntime", "numpy"}
+    assert card.parent is None
+    assert len(card.data.hash) == 64

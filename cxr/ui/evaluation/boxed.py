@@ -8,6 +8,7 @@ import streamlit as st
 from cxr.classify import Refusal, answer, heatmap
 from cxr.dataset.tfrecord import UnreadableShard
 from cxr.evaluation.scored import ScoredFilms, film_key
+from cxr.evaluation.words import NOT_IN_MODEL
 from cxr.findings import display_name
 from cxr.model.heatmap import overlay
 from cxr.ui.dataset.film_detail import with_boxes
@@ -46,6 +47,8 @@ def show_boxed_films(films: ScoredFilms, name: str) -> None:
             continue
         heat = heatmap(reading, finding, engine.bundle.card)
         words = f"{table.films.index[row]}: {display_name(finding)}"
+        if finding in engine.bundle.card.absent:
+            words += f", {NOT_IN_MODEL}"
         place.image(
             with_boxes(np.asarray(overlay(reading.grey, heat, OPACITY)), boxes[boxes["finding"] == finding]),
             caption=plain(words),

@@ -8,8 +8,8 @@ from cxr.evaluation.metrics import Resamples
 from cxr.evaluation.rates import rates, rates_at_prevalence
 from cxr.evaluation.report import Report, Task
 from cxr.evaluation.scored import ScoredFilms
-from cxr.evaluation.words import TOO_FEW, interval
-from cxr.findings import CATEGORIES, FINDINGS, display_name
+from cxr.evaluation.words import NOT_IN_MODEL, TOO_FEW, interval
+from cxr.findings import CATEGORIES, display_name
 from cxr.model.card import Card, Estimate
 from cxr.ui.chart import show_chart
 from cxr.ui.evaluation.curves import finding_rows, forest_chart, pr_chart, reliability_chart, roc_chart
@@ -18,11 +18,9 @@ from cxr.ui.words import estimate_words, percent, whole
 ABNORMAL = "Abnormal"
 
 
-def choose_task() -> str:
-    """ "Abnormal" or one of the findings."""
-    return st.selectbox(
-        "Question", [ABNORMAL, *FINDINGS], format_func=lambda n: n if n == ABNORMAL else display_name(n), key="question"
-    )
+def choose_task(report: Report) -> str:
+    """ "Abnormal" or one of the findings that the model has."""
+    return st.selectbox("Question", [ABNORMAL, *report.findings], format_func=display_name, key="question")
 
 
 def labels_and_scores(films: ScoredFilms, task: str) -> tuple[np.ndarray, np.ndarray]:
@@ -84,6 +82,7 @@ def _table(report: Report) -> pd.DataFrame:
             }
             for name, task in tasks.items()
         ]
+        + [{"Question": display_name(name), "AUROC": NOT_IN_MODEL} for name in report.absent]
     )
 
 
