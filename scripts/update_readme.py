@@ -23,6 +23,7 @@ from cxr.model.card import Card, Estimate, GroupMetrics
 from cxr.settings import ROOT, Settings
 from cxr.ui.dataset.trap_charts import NOTEBOOK
 from cxr.ui.words import point_meaning
+from scripts import readme_training
 
 README = ROOT / "README.md"
 SMALL_GROUP = 20
@@ -234,6 +235,8 @@ def updated(text: str) -> str:
         "notebook": notebook,
         "five": five_lines,
         "bootstrap": bootstrap,
+        "against": lambda: readme_training.against(load_bundle(ROOT / "models" / "default").card),
+        "training": readme_training.training_speed,
     }
     for name, write in parts.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
