@@ -1,5 +1,6 @@
 """Batches of training films under TensorFlow: a tf.data pipeline from shards to augmented squares."""
 
+import os
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Final
@@ -24,14 +25,14 @@ class TensorFlowBatches:
 
     Args:
         films: those that train.
-        workers: films that are decoded or augmented at once; None: TensorFlow tunes it.
+        workers: films that are decoded or augmented at once; None: as many as there are processors.
     """
 
     def __init__(self, films: TrainingFilms, workers: int | None = None):
         self.films = films
         self.steps = films.steps
         self.labels = films.labels
-        self.workers = workers or tf.data.AUTOTUNE
+        self.workers = workers or os.cpu_count() or 1
         ids = films.films.store.image_ids[films.rows].to_numpy(str)
         numbers = tf.lookup.KeyValueTensorInitializer(tf.constant(ids), tf.range(len(ids), dtype=tf.int64))
         self._number = tf.lookup.StaticHashTable(numbers, default_value=-1)
@@ -54,7 +55,7 @@ class TensorFlowBatches:
             return tf_films.augment(square, config, *seeds)[..., None], tf.gather(labels, film)
 
         films = squares.take(self.steps * batch - first).map(augmented, self.workers, deterministic=True)
-        return films.batch(batch, drop_remainder=True).prefetch(2)
+        return _untuned(films.batch(batch, drop_remainder=True).prefetch(2))
 
     def _from_memory(self, windows: list[Window], first: int) -> tf.data.Dataset:
         """(number, square) of the films of an epoch from the `first` on."""
@@ -119,9 +120,19 @@ class TensorFlowBatches:
         """uint8 (n, size, size), all films, decoded when the first is asked for."""
         size = self.films.config.input_size
         squares = np.empty((len(self.labels), size, size), np.uint8)
-        for films, found in self._from_shards(self.films.order(0), 0).batch(PARSED).as_numpy_iterator():
+        for films, found in _untuned(self._from_shards(self.films.order(0), 0).batch(PARSED)).as_numpy_iterator():
             squares[films] = found
         return squares
+
+
+def _untuned(data: tf.data.Dataset) -> tf.data.Dataset:
+    """The same data without the thread with which TensorFlow tunes a pipeline.
+
+    The end of an epoch waits for that thread to stop, and was seen to wait for ever.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return data.with_options(options)
 
 
 def _from(windows: list[Window], first: int) -> tuple[list[Window], int]:

@@ -185,6 +185,12 @@ def test_neither_workers_nor_memory_change_anything(folder: Path, cache: Path, w
     assert_equal(kept, read(way(replace(films, config=config(memory_gigabytes=0)), 4)))
 
 
+@pytest.mark.parametrize("memory", [4.0, 0.0])
+def test_no_thread_tunes_the_pipeline_whose_end_could_wait_for_it(folder: Path, cache: Path, memory: float) -> None:
+    batches = TensorFlowBatches(training_films(folder, cache, memory_gigabytes=memory))
+    assert not batches.epoch(0).options().autotune.enabled
+
+
 def test_both_ways_give_the_same_films_in_the_same_order(folder: Path, cache: Path) -> None:
     films = training_films(folder, cache, **STILL)
     for epoch in range(2):
