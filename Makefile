@@ -16,7 +16,7 @@ test: $(VENV)/.dev
 	command -v chromium >/dev/null || ! command -v apt-get >/dev/null \
 		|| ($(SUDO) apt-get update && $(SUDO) apt-get install --yes chromium)
 	$(MAKE) check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """What several tests share: the real data where there is any, and a small model trained on films made on the spot."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from synthetic import BLOB, SIDE, encoded, synthetic_film
 
 from cxr.findings import CATEGORIES
-from cxr.model.bundle import Bundle
+from cxr.model.bundle import Bundle, load_bundle
 from cxr.settings import ROOT, settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -129,3 +130,14 @@ def changed_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyP
     settings.cache_clear()
     yield monkeypatch
     settings.cache_clear()
+
+
+@pytest.fixture
+def serving_import(changed_settings: pytest.MonkeyPatch, imported_bundle: Bundle, tmp_path: Path) -> Bundle:
+    """A copy of the imported bundle, as the serving model."""
+    folder = tmp_path / "models" / "imported"
+    shutil.copytree(imported_bundle.path, folder)
+    changed_settings.setenv("CXR_MODELS_DIR", str(folder.parent))
+    changed_settings.setenv("CXR_MODEL", folder.name)
+    settings.cache_clear()
+    return load_bundle(folder)

@@ -1,7 +1,6 @@
 """The command line with an imported model: not all findings, other pathologies, no measurement."""
 
 import json
-import shutil
 
 import pytest
 
@@ -10,23 +9,12 @@ from cxr.evaluation.stored import load_evaluation
 from cxr.findings import FINDINGS
 from cxr.model.bundle import load_bundle
 from cxr.samples import FOLDER
-from cxr.settings import settings
 
 HAS = {"Effusion", "Nodule", "Mass"}
 FILM = FOLDER / "child_normal.jpeg"
 
 
-@pytest.fixture
-def serving(changed_settings, imported_bundle, tmp_path):
-    """A copy of the imported bundle as the serving model."""
-    shutil.copytree(imported_bundle.path, tmp_path / "models" / "imported")
-    changed_settings.setenv("CXR_MODELS_DIR", str(tmp_path / "models"))
-    changed_settings.setenv("CXR_MODEL", "imported")
-    settings.cache_clear()
-    return load_bundle(tmp_path / "models" / "imported")
-
-
-def test_json_says_what_is_absent_what_is_besides_and_by_which_rule(serving, capsys):
+def test_json_says_what_is_absent_what_is_besides_and_by_which_rule(serving_import, capsys):
     assert main(["classify", "--json", str(FILM)]) == 0
     record = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} in the JSON"))
     assert set(record["findings"]) == set(FINDINGS)
@@ -40,7 +28,7 @@ def test_json_says_what_is_absent_what_is_besides_and_by_which_rule(serving, cap
     assert record["abnormal_probability"] == max(known)
 
 
-def test_text_names_the_absent_findings_and_heatmaps_come_for_the_others(serving, capsys, tmp_path):
+def test_text_names_the_absent_findings_and_heatmaps_come_for_the_others(serving_import, capsys, tmp_path):
     assert main(["classify", "--heatmaps", str(tmp_path / "maps"), str(FILM)]) == 0
     said = capsys.readouterr().out
     assert "not in this model: Atelectasis, Consolidation" in said
@@ -49,17 +37,17 @@ def test_text_names_the_absent_findings_and_heatmaps_come_for_the_others(serving
     assert made <= flagged & {*HAS, "Fracture"}
 
 
-def test_operating_point_that_it_has_not_is_one_sentence(serving, capsys):
+def test_operating_point_that_it_has_not_is_one_sentence(serving_import, capsys):
     assert main(["classify", "--point", "rule-in", str(FILM)]) == 1
     assert capsys.readouterr().err == "There is no operating point 'rule-in'; known are balanced.\n"
 
 
-def test_verify(serving, capsys):
+def test_verify(serving_import, capsys):
     assert main(["verify"]) == 0
     assert "all hashes match" in capsys.readouterr().out
 
 
-def test_evaluation_leaves_absent_findings_out(serving, synthetic_data, tmp_path, capsys):
+def test_evaluation_leaves_absent_findings_out(serving_import, synthetic_data, tmp_path, capsys):
     out = {kind: tmp_path / f"r.{kind}" for kind in ("json", "html")}
     films = ["--tfrecords", f"{synthetic_data}/*.tfrec", "--randomisation", "--store"]
     assert main(["evaluate", *films, "--json", str(out["json"]), "--html", str(out["html"])]) == 0
@@ -73,10 +61,10 @@ def test_evaluation_leaves_absent_findings_out(serving, synthetic_data, tmp_path
     assert "not in this model" in out["html"].read_text()
     # Nobody knows whom it was trained on: stored, but never as held out.
     assert found["held_out"] is False
-    stored = load_evaluation(load_bundle(serving.path))
+    stored = load_evaluation(load_bundle(serving_import.path))
     assert (stored.report.held_out, stored.report.test_set) == (False, synthetic_data.name)
 
 
-def test_held_out_patients_of_an_imported_model_are_not_known(serving, synthetic_data, capsys):
+def test_held_out_patients_of_an_imported_model_are_not_known(serving_import, synthetic_data, capsys):
     assert main(["evaluate", "--tfrecords", f"{synthetic_data}/*.tfrec", "--held-out"]) == 1
     assert "was imported, and which patients it was trained on is not known" in capsys.readouterr().err

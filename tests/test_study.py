@@ -89,7 +89,7 @@ def test_the_learning_curve_finds_what_a_doubling_brings() -> None:
 
     table = {f"tuned, {n} films": row(0.5 + 0.02 * np.log2(n / 150)) for n in report.CURVE}
     table["tuned"] = row(0.5 + 0.02 * np.log2(1200 / 150))
-    text = report.text(table, 1200)
+    text = report.text(table, 1800, 3)
     assert "`jrzech` macro +0.020" in text
     # Two doublings more than 1,200: 0.01 + 0.5 + 0.02 * 5.
     assert "(4,800) would, if the line went on, give a macro-AUROC of 0.61" in text
@@ -104,7 +104,7 @@ def test_a_recipe_is_compared_in_the_folds_that_both_have() -> None:
         "tuned": {"factor": "reference", "folds": {"0": folds([0.6, 0.7, 0.8]), "1": folds([0.1, 0.1, 0.1])}},
         "tuned, 8 views": {"factor": "augmentation", "folds": {"0": folds([0.62, 0.72, 0.82])}},
     }
-    assert "0.720 ± 0.100 (+0.020 ± 0.000)" in report.text(table, 800)
+    assert "0.720 ± 0.100 (+0.020 ± 0.000)" in report.text(table, 1200, 3)
 
 
 def test_no_two_recipes_share_a_file() -> None:

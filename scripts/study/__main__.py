@@ -51,7 +51,7 @@ def run(study: Study, name: str, factor: str, recipe: Recipe, seeds: tuple[int, 
     table[name] = {"factor": factor, "recipe": repr(recipe), "seconds": round(seconds), "folds": folds}
     order = [known for known in all_recipes() if known in table]
     RESULTS.write_text(json.dumps({known: table[known] for known in order}, indent=1) + "\n")
-    REPORT.write_text(text(json.loads(RESULTS.read_text()), round(len(films.labels) * (1 - 1 / FOLDS))))
+    REPORT.write_text(text(json.loads(RESULTS.read_text()), len(films.labels), FOLDS))
     means = {metric: np.mean([[fold[metric] for fold in rows] for rows in folds.values()]) for metric in COLUMNS}
     print(name, {metric: f"{value:.3f}" for metric, value in means.items()}, f"{seconds:.0f} s", flush=True)
 

@@ -53,7 +53,7 @@ class Trunk:
 
 
 def feature_maps(trunk: Trunk, pixels: np.ndarray, views: int, config: TrainingConfig, cache: Path) -> np.ndarray:
-    """float16 (views, n, h, w, c), or (views, n, 2c) if pooled: the films as they are (view 0), then augmented anew for each view.
+    """float16 (views, n, h, w, c), or float32 (views, n, 2c) if pooled: the films as they are (view 0), then augmented anew for each view.
 
     Args:
         pixels: uint8 (n, size, size).
@@ -85,7 +85,8 @@ def _compute(lower: keras.Model, pixels: np.ndarray, view: int, config: Training
             films = np.stack(
                 [augment(film, config, np.random.default_rng((view, start + k))) for k, film in enumerate(films)]
             )
-        chunks.append(np.asarray(lower.predict_on_batch(films[..., None].astype(np.float32)), np.float16))
+        chunks.append(np.asarray(lower.predict_on_batch(films[..., None].astype(np.float32))))
     draft = file.with_suffix(".draft.npy")
-    np.save(draft, np.concatenate(chunks))
+    maps = np.concatenate(chunks)
+    np.save(draft, maps if maps.ndim == 2 else maps.astype(np.float16))
     draft.replace(file)

@@ -35,5 +35,6 @@ def fit_head(
 
 def standardise(train: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
     """All arrays (…, d), centred and scaled as `train` needs it."""
-    mean, deviation = train.mean(0), train.std(0) + 1e-6
+    mean, deviation = train.mean(0), train.std(0)
+    deviation[deviation == 0] = 1
     return [(values - mean) / deviation for values in (train, *others)]

@@ -261,7 +261,6 @@ def tuned_recipes() -> dict[str, tuple[str, Recipe]]:
         "tuned": ("reference", base),
         "tuned, no augmentation": ("augmentation", replace(base, views=0)),
         "tuned, random labels": ("control", replace(base, labels="random")),
-        "tuned, random backbone": ("control", replace(base, trunk=replace(HIGH, start="random"))),
         "tuned, stages 6 and 7": ("freezing", replace(base, trunk=replace(HIGH, cut="block10_add"))),
         "tuned, label smoothing 0.05": ("loss", replace(base, changes=(*base.changes, ("label_smoothing", 0.05)))),
         "tuned, no class weights": ("loss", replace(base, changes=(*base.changes, ("max_class_weight", 1.0)))),

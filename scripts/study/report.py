@@ -17,32 +17,34 @@ REFERENCES = {"probe": "linear probe", "tuned": "tuned"}
 CURVE = (150, 300, 600)
 
 
-def text(table: Table, films: int) -> str:
+def text(table: Table, films: int, folds: int) -> str:
     """The whole file.
 
     Args:
         table: of `docs/study.json`.
-        films: training films of a fold without a limit.
+        films: how many there are.
+        folds: of the cross-validation.
     """
     lines = [
-        "# The study: what makes a better model of 1,218 films",
+        f"# The study: what makes a better model of {films:,} films",
         "",
         "Made by `python -m scripts.study --data DIR --other DIR` and written by it; do not edit. AUROC on films of patients "
-        "that the model never saw: mean over 3 folds (and over the seeds; a seed draws the folds, the initialisation and "
+        f"that the model never saw: mean over {folds} folds (and over the seeds; a seed draws the folds, the initialisation and "
         "the order of films anew), ± the standard deviation between folds, which is what the few films of a fold allow to "
         "be known. In brackets the mean difference from the reference of its kind in the same folds, ± its standard error. "
         "“Probe”: a linear head on the pooled features of a network with ImageNet weights; “tuned”: its upper stages are "
-        "trained too, ten epochs, the lower ones frozen.",
+        "trained too, ten epochs, the lower ones frozen. The patients on whom the shipped model is tested are among these: what "
+        "was chosen by this table was chosen with their help.",
         "",
         "| recipe | varied | seeds | " + " | ".join(COLUMNS.values()) + " |",
         "|---|---|---:|" + "---|" * len(COLUMNS),
     ]
     for name, row in table.items():
-        reference = table.get(REFERENCES.get(name.replace(",", " ").split()[0], ""), row)
+        reference = table.get(REFERENCES.get(_kind(name), ""), row)
         cells = [_cell(row, reference, metric) for metric in COLUMNS]
         lines.append(f"| {name} | {row['factor']} | {len(row['folds'])} | " + " | ".join(cells) + " |")
     for kind, reference in REFERENCES.items():
-        lines += curve(table, kind, reference, films)
+        lines += curve(table, kind, reference, films * (folds - 1) // folds)
     return "\n".join(lines) + "\n"
 
 
@@ -72,24 +74,25 @@ def curve(table: Table, kind: str, reference: str, films: int) -> list[str]:
     lines.append("|---:|" + "---|" * len(COLUMNS))
     for n, row in known.items():
         lines.append(f"| {n} | " + " | ".join(f"{_values(row, m).mean():.3f}" for m in COLUMNS) + " |")
-    doubled = {m: np.polyfit(np.log2(list(known)), [_values(r, m).mean() for r in known.values()], 1) for m in COLUMNS}
-    gains = ", ".join(f"{label} {doubled[m][0]:+.3f}" for m, label in COLUMNS.items())
-    macro, abnormal = (float(np.polyval(doubled[m], np.log2(4 * films))) for m in ("jrzech_macro", "jrzech_abnormal"))
-    lines += [
-        "",
+    line = {m: np.polyfit(np.log2(list(known)), [_values(r, m).mean() for r in known.values()], 1) for m in COLUMNS}
+    doubling = {m: float(line[m][0]) for m in COLUMNS}
+    gains = ", ".join(f"{label} {doubling[m]:+.3f}" for m, label in COLUMNS.items())
+    macro, abnormal = (float(np.polyval(line[m], np.log2(4 * films))) for m in ("jrzech_macro", "jrzech_abnormal"))
+    said = (
         f"Each doubling of the films has brought: {gains}. Four times the films ({4 * films:,}) would, if the line went on, "
         f"give a macro-AUROC of {macro:.2f} and an abnormal AUROC of {abnormal:.2f} on `jrzech`; the line is drawn through "
-        f"four points and says nothing about what lies much farther out. What limits this model is the number of films, "
-        f"not the recipe: no recipe in the table gains as much as doubling the films would."
-        if all(_gain(table, name) <= doubled["jrzech_macro"][0] for name in table if name.startswith(kind))
-        else f"Each doubling of the films has brought: {gains}. Four times the films ({4 * films:,}) would, if the line went "
-        f"on, give a macro-AUROC of {macro:.2f} and an abnormal AUROC of {abnormal:.2f} on `jrzech`; the line is drawn "
-        "through four points and says nothing about what lies much farther out.",
-    ]
-    return lines
+        f"{len(known)} points and says nothing about what lies much farther out."
+    )
+    if all(_gain(table, name) < doubling["jrzech_macro"] for name in table if _kind(name) == kind):
+        said += " No recipe of this kind has brought as much as a doubling of the films: they are what the model lacks."
+    return [*lines, "", said]
+
+
+def _kind(name: str) -> str:
+    return name.replace(",", " ").split()[0]
 
 
 def _gain(table: Table, name: str) -> float:
     """By how much a recipe's macro-AUROC on `jrzech` exceeds its reference's."""
-    reference = table[REFERENCES[name.replace(",", " ").split()[0]]]
+    reference = table[REFERENCES[_kind(name)]]
     return float(_values(table[name], "jrzech_macro").mean() - _values(reference, "jrzech_macro").mean())

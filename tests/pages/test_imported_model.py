@@ -1,31 +1,18 @@
 """The pages with an imported model that serves."""
 
-import shutil
-
-import pytest
 from driven import opened, words
 
 from cxr.cli import main
 from cxr.samples import SAMPLES
-from cxr.settings import settings
 
 HAS = ["Effusion", "Nodule", "Mass"]
-
-
-@pytest.fixture
-def serving(changed_settings, imported_bundle, tmp_path):
-    """A copy of the imported bundle as the serving model."""
-    shutil.copytree(imported_bundle.path, tmp_path / "models" / "imported")
-    changed_settings.setenv("CXR_MODELS_DIR", str(tmp_path / "models"))
-    changed_settings.setenv("CXR_MODEL", "imported")
-    settings.cache_clear()
 
 
 def press(app, label):
     next(button for button in app.button if button.label == label).click().run()
 
 
-def test_read_a_film(serving):
+def test_read_a_film(serving_import):
     app = opened("read_film")
     press(app, SAMPLES[0].label)
     assert not app.exception
@@ -46,7 +33,7 @@ def test_read_a_film(serving):
     assert not app.exception
 
 
-def test_model_card_claims_nothing(serving):
+def test_model_card_claims_nothing(serving_import):
     app = opened("model_card")
     assert not app.exception
     said = words(app)
@@ -56,7 +43,7 @@ def test_model_card_claims_nothing(serving):
     assert "AUROC for abnormal" not in said
 
 
-def test_how_good_is_it(serving, synthetic_data):
+def test_how_good_is_it(serving_import, synthetic_data):
     app = opened("evaluation")
     assert not app.exception
     assert "carries no evaluation" in words(app)
