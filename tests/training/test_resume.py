@@ -24,8 +24,13 @@ def curve(progress):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    return train(tmp_path_factory.mktemp("runs") / "whole", EVERY_STEP)
+def whole_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs") / "whole"
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(whole_folder):
+    return train(whole_folder, EVERY_STEP)
 
 
 @pytest.mark.parametrize("saved", [STEPS + 2, 2 * STEPS])
@@ -49,12 +54,11 @@ def test_killed_while_saving_it_goes_on_to_the_same_curve(saved, uninterrupted, 
     assert [row.split(",")[0] for row in rows] == ["number", "1", "2", "3"]
 
 
-def test_a_finished_run_does_not_train_again(uninterrupted, tmp_path_factory, monkeypatch):
-    folder = tmp_path_factory.getbasetemp() / "runs0" / "whole"
-    before = (folder / "checkpoint.npz").stat().st_mtime_ns
-    model, progress = train(folder, EVERY_STEP)
+def test_a_finished_run_does_not_train_again(uninterrupted, whole_folder):
+    before = (whole_folder / "checkpoint.npz").stat().st_mtime_ns
+    model, progress = train(whole_folder, EVERY_STEP)
     assert progress == uninterrupted[1]
-    assert (folder / "checkpoint.npz").stat().st_mtime_ns == before
+    assert (whole_folder / "checkpoint.npz").stat().st_mtime_ns == before
     for ours, theirs in zip(model.get_weights(), uninterrupted[0].get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
