@@ -1,11 +1,10 @@
-"""The parts of README.md on how the shipped model was made: against simpler recipes, the study, the speed of training."""
+"""The parts of README.md on training: the shipped model against simpler recipes, and the speed."""
 
 import json
 
 from cxr.evaluation.words import TOO_FEW
 from cxr.model.card import Card, ComparedGroup, Paired
 from cxr.settings import ROOT
-from scripts.study.report import COLUMNS
 
 HONEST_SOURCE = "jrzech"
 
@@ -58,7 +57,7 @@ def training_speed() -> str:
         for name, ways in measured["input"].items()
     ]
     training = "; ".join(
-        f"{name} {row['films_per_second']:.1f} films a second, of which {row['share_waiting']:.1%} of the time waiting for films"
+        f"{name} {row['films_per_second']:.1f} films a second ({row['share_waiting']:.1%} of the time spent waiting for films)"
         for name, row in measured["training"].items()
     )
     return "\n".join(
@@ -70,17 +69,3 @@ def training_speed() -> str:
             f"Training at the default backbone and size on {measured['machine']['cores']} cores: {training}.",
         ]
     )
-
-
-def study() -> str:
-    """The recipes that matter of docs/study.json."""
-    table = json.loads((ROOT / "docs" / "study.json").read_text())
-    metrics = ("jrzech_abnormal", "jrzech_macro", "all_abnormal", "all_macro")
-    lines = ["| recipe | " + " | ".join(COLUMNS[m] for m in metrics) + " |", "|---|" + "---:|" * len(metrics)]
-    for name, row in table.items():
-        folds = [fold for seed in row["folds"].values() for fold in seed]
-        if row["factor"] in ("control", "reference"):
-            lines.append(
-                f"| {name} | " + " | ".join(f"{sum(f[m] for f in folds) / len(folds):.3f}" for m in metrics) + " |"
-            )
-    return "\n".join(lines)
