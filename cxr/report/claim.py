@@ -79,7 +79,7 @@ def _sources(card: Card) -> tuple[Status, str]:
 
 def _data() -> list[Item]:
     return [
-        (9, "Preprocessing", "yes", "Squared and resized in grey levels by the same code in training and in use."),
+        (9, "Preprocessing", "yes", "Squared and resized in grey levels; in training as in use, to within a level."),
         (10, "Selection of subsets", "yes", "None within a film; all films of the folder."),
         (
             11,

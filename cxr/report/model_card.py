@@ -97,9 +97,10 @@ def _details(card: Card) -> list[Block]:
         f"Starts from: {card.initial_weights}.",
     ]
     if card.best_epoch is not None:
+        why = "as the last" if card.training.get("keep") == "last" else "for its macro-AUROC on the validation patients"
         facts.append(
-            f"Trained for {len(card.epochs)} epochs, of which number {card.best_epoch} was kept for its macro-AUROC on "
-            "the validation patients; calibrated by Platt scaling of each category."
+            f"Trained for {len(card.epochs)} epochs, of which number {card.best_epoch} was kept {why}; calibrated by "
+            "Platt scaling of each category."
         )
     if card.abnormal_from == "any finding":
         facts.append(

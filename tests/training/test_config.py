@@ -112,3 +112,7 @@ def test_a_file_that_cant_be_read_is_named(tmp_path: Path, content: bytes | None
     if content is not None:
         path.write_bytes(content)
     assert refusal(path).startswith(f"The configuration {path} can't be read: ")
+
+
+def test_patience_goes_with_keeping_the_best_epoch_only() -> None:
+    assert "patience has no meaning where the last epoch is kept" in refusal(None, keep="last", patience=3)

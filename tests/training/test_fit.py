@@ -142,6 +142,14 @@ def test_what_is_scored_is_the_average_of_the_weights(tmp_path, monkeypatch):
     assert 0 < averaged < 0.7 * plain
 
 
+def test_the_last_epoch_is_kept_where_that_is_asked_for(tmp_path, monkeypatch):
+    weights = scripted([0.6, 0.8, 0.7], monkeypatch)
+    model, progress = train(tmp_path / "run", {"epochs": 3, "keep": "last"})
+    assert progress.best_epoch == 3
+    for got, wanted in zip(model.get_weights(), weights[2], strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
 def test_a_diverged_run_says_where_and_keeps_what_was_learnt(tmp_path):
     config = config_of(epochs=2)
     films = handmade_films(40)
