@@ -110,3 +110,13 @@ def test_a_recipe_is_compared_in_the_folds_that_both_have() -> None:
 def test_no_two_recipes_share_a_file() -> None:
     names = [name.replace(" ", "-").replace(",", "") for name in all_recipes()]
     assert len(set(names)) == len(names)
+
+
+def test_an_untrained_network_gets_its_sentence_only_where_the_sources_differ() -> None:
+    def row(talo: float) -> dict[str, object]:
+        return {"factor": "control", "folds": {"0": [dict.fromkeys(report.COLUMNS, 0.5) | {"talo_abnormal": talo}] * 3}}
+
+    assert "random weights under a linear head scores 0.80" in report.text(
+        {"random backbone": row(0.8), "linear probe": row(0.8)}, 1200, 3
+    )
+    assert "random weights" not in report.text({"random backbone": row(0.55), "linear probe": row(0.8)}, 1200, 3)

@@ -15,6 +15,8 @@ COLUMNS = {
 REFERENCES = {"probe": "linear probe", "tuned": "tuned"}
 """What a recipe is compared with, by the first word of its name."""
 CURVE = (150, 300, 600)
+CLEARLY = 0.1
+"""A difference in AUROC that is worth a sentence."""
 
 
 def text(table: Table, films: int, folds: int) -> str:
@@ -43,9 +45,29 @@ def text(table: Table, films: int, folds: int) -> str:
         reference = table.get(REFERENCES.get(_kind(name), ""), row)
         cells = [_cell(row, reference, metric) for metric in COLUMNS]
         lines.append(f"| {name} | {row['factor']} | {len(row['folds'])} | " + " | ".join(cells) + " |")
+    lines += untrained(table)
     for kind, reference in REFERENCES.items():
         lines += curve(table, kind, reference, films * (folds - 1) // folds)
     return "\n".join(lines) + "\n"
+
+
+def untrained(table: Table) -> list[str]:
+    """What a network scores that has never been trained on anything but its head, and what that says of a number."""
+    if not {"random backbone", "linear probe"} <= set(table):
+        return []
+    by_chance, probe = (
+        {m: _values(table[name], m).mean() for m in COLUMNS} for name in ("random backbone", "linear probe")
+    )
+    if by_chance["talo_abnormal"] - by_chance["jrzech_abnormal"] < CLEARLY:
+        return []
+    return [
+        "",
+        f"A network with random weights under a linear head scores {by_chance['talo_abnormal']:.2f} for abnormal on `talo` and "
+        f"{by_chance['all_abnormal']:.2f} on all films (with ImageNet weights {probe['talo_abnormal']:.2f} and "
+        f"{probe['all_abnormal']:.2f}), but {by_chance['jrzech_abnormal']:.2f} on `jrzech` (with ImageNet weights "
+        f"{probe['jrzech_abnormal']:.2f}): what can be told on `talo` can be told from the grey levels and the frame of a "
+        "film. A number over all films says little of what a model sees in a chest; `jrzech` does.",
+    ]
 
 
 def _cell(row: dict[str, Any], reference: dict[str, Any], metric: str) -> str:
