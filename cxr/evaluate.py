@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     except (BundleRejected, UnusableDataset, InvalidTable, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(ininterval(report))
+    print(in_words(report))
     return 0
 
 
@@ -146,7 +146,7 @@ def _compared(args: argparse.Namespace, scored: ScoredFilms) -> Comparison:
     )
 
 
-def ininterval(report: Report) -> str:
+def in_words(report: Report) -> str:
     """The report in a few lines."""
     task, work = report.abnormal, report.workload
     lines = [

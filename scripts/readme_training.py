@@ -4,9 +4,8 @@ import json
 
 from cxr.evaluation.words import TOO_FEW
 from cxr.model.card import Card, ComparedGroup, Paired
+from cxr.report.card_analyses import HONEST_SOURCE
 from cxr.settings import ROOT
-
-HONEST_SOURCE = "jrzech"
 
 
 def against(card: Card) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cxr.evaluation.compare import Statistic
-from cxr.evaluation.metrics import Resamples, enough, estimate, macro_auroc, resample_patients
+from cxr.evaluation.metrics import Resamples, enough, estimate, macro_auroc, resample_patients, telling
 from cxr.findings import CATEGORIES, FINDING_INDICES, NO_FINDING_INDEX
 from cxr.model.attach import attach
 from cxr.model.bundle import Bundle
@@ -67,7 +67,7 @@ def attach_comparison(bundle: Bundle, comparison: tuple[BaselineComparison, ...]
 
 def _group(labels: np.ndarray, model: np.ndarray, baseline: np.ndarray, resamples: Resamples) -> ComparedGroup:
     abnormal = 1 - labels[:, [NO_FINDING_INDEX]]
-    columns = [k for k in FINDING_INDICES if enough(labels[:, k], resamples.patients)]
+    columns = telling(labels, resamples.patients, FINDING_INDICES)
     return ComparedGroup(
         films=len(labels),
         patients=len(np.unique(resamples.patients)),

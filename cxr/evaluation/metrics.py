@@ -1,6 +1,6 @@
 """AUROC and rates with bootstrap intervals over patients, vectorised over the resamples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,6 +77,11 @@ def enough(labels: np.ndarray, patients: np.ndarray) -> bool:
     return all(len(np.unique(patients[labels == value])) >= MIN_PATIENTS for value in (0, 1))
 
 
+def telling(labels: np.ndarray, patients: np.ndarray, columns: Iterable[int]) -> list[int]:
+    """Those of some columns of labels (n, k) that have `enough` patients of both classes."""
+    return [k for k in columns if enough(labels[:, k], patients)]
+
+
 def estimate(statistic: Callable[[np.ndarray | None], np.ndarray], resamples: Resamples) -> Estimate:
     """A statistic of the films, with the interval that the resamples give it.
 
@@ -102,7 +107,7 @@ def macro_auroc_estimate(labels: np.ndarray, scores: np.ndarray, resamples: Resa
     Args:
         labels, scores: (n, k).
     """
-    columns = [k for k in range(labels.shape[1]) if enough(labels[:, k], resamples.patients)]
+    columns = telling(labels, resamples.patients, range(labels.shape[1]))
     if not columns:
         return None, 0
     return estimate(lambda w: macro_auroc(labels[:, columns], scores[:, columns], w), resamples), len(columns)

@@ -12,7 +12,7 @@ from cxr.evaluation.randomisation import Randomisation
 from cxr.evaluation.rates import Rates, ReliabilityBin
 from cxr.evaluation.robustness import Robustness
 from cxr.evaluation.workload import Cost
-from cxr.model.card import CardPart, Estimate, PointName
+from cxr.model.card import CardPart, Discrimination, Estimate, PointName
 
 
 class Task(CardPart):
@@ -31,16 +31,9 @@ class Task(CardPart):
     f1: Estimate | None
 
 
-class Group(CardPart):
+class Group(Discrimination):
     """A part of the test films. `false_no_finding`: share of its abnormal films below the balanced threshold."""
 
-    films: int
-    patients: int
-    abnormal_films: int
-    abnormal_auroc: Estimate | None
-    macro_auroc: Estimate | None
-    macro_findings: int
-    view_only_abnormal_auroc: Estimate | None
     false_no_finding: Estimate | None
 
 

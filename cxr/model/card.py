@@ -130,11 +130,10 @@ class FindingMetrics(GroupFinding):
     reliability: Reliability | None = None
 
 
-class GroupMetrics(CardPart):
-    """Discrimination on one group of test films.
+class Discrimination(CardPart):
+    """Discrimination on some test films.
 
     `macro_findings` says over how many of the 14 findings the macro-AUROC is the mean: those with enough films.
-    `findings` is empty in cards from before it was measured.
     """
 
     films: int
@@ -144,6 +143,11 @@ class GroupMetrics(CardPart):
     macro_auroc: Estimate | None
     macro_findings: int
     view_only_abnormal_auroc: Estimate | None
+
+
+class GroupMetrics(Discrimination):
+    """One group of test films in a card. `findings` is empty in cards from before it was measured."""
+
     view_only_macro_auroc: Estimate | None
     findings: dict[str, GroupFinding] = {}
 

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from cxr.dataset.labelled import LabelledFilms
-from cxr.evaluation.metrics import auroc, enough
+from cxr.evaluation.metrics import auroc, macro_auroc, telling
 from cxr.findings import FINDING_INDICES, NO_FINDING_INDEX
 from cxr.model.bundle import LOGITS, MAPS
 from cxr.model.classifier import NORMALISATION, build_classifier
@@ -200,11 +200,9 @@ def _score(epoch: EpochMetrics) -> float:
 def score(classifier: keras.Model, films: LabelledFilms) -> tuple[float | None, float | None]:
     """Macro-AUROC over the findings with enough films to say (None if none has), and AUROC of abnormal."""
     logits, _ = predict(classifier, films.pixels)
-    patients = films.metadata["patient"].to_numpy()
-    aurocs = [
-        auroc(films.labels[:, k], logits[:, k])[0] for k in FINDING_INDICES if enough(films.labels[:, k], patients)
-    ]
-    return float(np.mean(aurocs)) if aurocs else None, float(auroc(films.abnormal, -logits[:, NO_FINDING_INDEX])[0])
+    columns = telling(films.labels, films.metadata["patient"].to_numpy(), FINDING_INDICES)
+    macro = float(macro_auroc(films.labels[:, columns], logits[:, columns])[0]) if columns else None
+    return macro, float(auroc(films.abnormal, -logits[:, NO_FINDING_INDEX])[0])
 
 
 def freeze(classifier: keras.Model, share: float) -> None:

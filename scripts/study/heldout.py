@@ -15,12 +15,14 @@ import numpy as np
 from cxr.dataset.labelled import LabelledFilms
 from cxr.evaluation.against import attach_comparison, compare_with_baselines
 from cxr.evaluation.evaluate import view_only
+from cxr.evaluation.run import score_films
+from cxr.evaluation.stored import HELD_OUT
 from cxr.model.bundle import Bundle, BundleRejected, bundle_path, load_bundle
 from cxr.model.engine import Engine
 from cxr.settings import settings
 from cxr.training.config import TrainingConfig
 from cxr.training.fit import class_weights
-from cxr.training.parts import split_films
+from cxr.training.parts import held_out, split_films
 from scripts.study import notebook
 from scripts.study.films import load
 from scripts.study.frozen import Trunk, feature_maps
@@ -45,28 +47,27 @@ def main() -> None:
     if bundle.card.data is None or reference.card.data is None or bundle.card.data.hash != reference.card.data.hash:
         raise BundleRejected(f"{reference.name} and {bundle.name} were not made with the same patients in each split.")
     films = load(arguments.data, Trunk().size, settings().cache_dir)
+    tests = held_out(films, bundle.card, arguments.data)
     split = split_films(films, TrainingConfig.model_validate(bundle.card.training)).to_numpy()
     learns, tested = np.flatnonzero(np.isin(split, LEARNS)), np.flatnonzero(split == "test")
     scores = {
-        "Reference recipe": served(reference, arguments.data, tested),
+        "Reference recipe": served(reference, arguments.data),
         "Notebook's recipe": by_notebook(films, learns, tested, cache),
         "Linear probe on ImageNet features": by_probe(films, learns, tested, cache),
         "View alone": by_view(films, learns, tested),
     }
-    shown = films.subset(np.isin(np.arange(len(split)), tested))
-    comparison = compare_with_baselines(shown.labels, served(bundle, arguments.data, tested), shown.metadata, scores)
+    comparison = compare_with_baselines(tests.labels, served(bundle, arguments.data), tests.metadata, scores)
     attach_comparison(bundle, comparison)
     for baseline in comparison:
         for name, group in {"all": baseline.overall, **baseline.by_source}.items():
             print(baseline.name, name, group.abnormal_auroc, group.macro_auroc)
 
 
-def served(bundle: Bundle, data: Path, rows: np.ndarray) -> np.ndarray:
-    """Calibrated probabilities (n, 15) of a bundle on some films of a folder."""
-    films = load(data, bundle.card.input_size, settings().cache_dir)
-    engine = Engine(bundle)
-    logits = [engine.run(films.pixels[[row]].astype(np.float32))[0][0] for row in rows]
-    return bundle.card.probabilities(np.stack(logits))
+def served(bundle: Bundle, data: Path) -> np.ndarray:
+    """Calibrated probabilities (n, 15) of a bundle on its test films."""
+    films = held_out(load(data, bundle.card.input_size, settings().cache_dir), bundle.card, data)
+    scored, _ = score_films(Engine(bundle), films, HELD_OUT)
+    return scored.probabilities
 
 
 def by_notebook(films: LabelledFilms, learns: np.ndarray, tested: np.ndarray, cache: Path) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cxr.dataset.labelled import LabelledFilms
-from cxr.evaluation.metrics import auroc, enough
+from cxr.evaluation.metrics import auroc, macro_auroc, telling
 from cxr.findings import FINDING_INDICES, NO_FINDING_INDEX
 from scripts.study.films import FOLDS, fold_of
 
@@ -21,11 +21,7 @@ def measured(films: LabelledFilms, scores: np.ndarray, seed: int) -> list[dict[s
         for name, mask in {"all": np.ones(len(folds), bool), **{s: source == s for s in SOURCES}}.items():
             part = mask & (folds == k)
             row[f"{name}_abnormal"] = float(auroc(films.abnormal[part], -scores[part, NO_FINDING_INDEX])[0])
-            each = [
-                float(auroc(films.labels[part, j], scores[part, j])[0])
-                for j in FINDING_INDICES
-                if enough(films.labels[part, j], patients[part])
-            ]
-            row[f"{name}_macro"] = float(np.mean(each))
+            columns = telling(films.labels[part], patients[part], FINDING_INDICES)
+            row[f"{name}_macro"] = float(macro_auroc(films.labels[part][:, columns], scores[part][:, columns])[0])
         rows.append(row)
     return rows
