@@ -13,7 +13,7 @@ import pytest
 from cxr.settings import ROOT
 
 LAYERS: Final = (
-    ("cxr.findings", "cxr.settings"),
+    ("cxr.findings", "cxr.settings", "cxr.files"),
     ("cxr.model", "cxr.dataset", "cxr.radiograph", "cxr.samples"),
     ("cxr.training", "cxr.evaluation"),
     ("cxr.worklist", "cxr.jobs", "cxr.registry", "cxr.report", "cxr.classify", "cxr.evaluate", "cxr.cli"),

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import keras
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from cxr.files import replace_file
 from cxr.model.card import Epoch
 from cxr.training.config import TrainingConfig
 
@@ -112,7 +112,7 @@ class RunDirectory:
             else:
                 self._check_config(config)
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / CONFIG_FILE, (config.model_dump_json(indent=1) + "\n").encode())
+        replace_file(folder / CONFIG_FILE, (config.model_dump_json(indent=1) + "\n").encode())
 
     def _check_config(self, config: TrainingConfig) -> None:
         now = config.model_dump(mode="json")
@@ -162,7 +162,7 @@ class RunDirectory:
             arrays |= {f"{group}.count": np.array(len(values))} | {f"{group}.{i}": v for i, v in enumerate(values)}
         file = io.BytesIO()
         np.savez(file, **arrays)  # type: ignore[arg-type]
-        _replace(self.folder / CHECKPOINT_FILE, file.getvalue())
+        replace_file(self.folder / CHECKPOINT_FILE, file.getvalue())
 
     def write_metrics(self, epochs: tuple[EpochMetrics, ...]) -> None:
         """Write `metrics.csv`, one row per epoch; an empty cell where there are too few films to say."""
@@ -170,14 +170,4 @@ class RunDirectory:
         writer = csv.DictWriter(file, list(EpochMetrics.model_fields), lineterminator="\n")
         writer.writeheader()
         writer.writerows(epoch.model_dump() for epoch in epochs)
-        _replace(self.folder / METRICS_FILE, file.getvalue().encode())
-
-
-def _replace(file: Path, content: bytes) -> None:
-    """Write a file so that at any moment, also of a power cut, it is the old one or the new one."""
-    draft = file.with_name(f".{file.name}.draft")
-    with draft.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(file)
+        replace_file(self.folder / METRICS_FILE, file.getvalue().encode())

@@ -35,19 +35,21 @@ def main() -> None:
 
 
 def run(study: Study, name: str, factor: str, recipe: Recipe, seeds: tuple[int, ...]) -> None:
-    """Compute what is missing of a recipe's scores, measure them all, and write the table anew."""
-    films = study.films(FILM_SIZE)
-    folds, seconds = {}, 0.0
-    for seed in seeds:
-        file = study.cache / f"{name.replace(' ', '-').replace(',', '')}-{seed}.npz"
-        if not file.is_file():
-            started = monotonic()
-            scores = recipe(study, seed)
-            np.savez(file, scores=scores, seconds=monotonic() - started)
-        with np.load(file) as stored:
-            folds[seed] = measured(films, stored["scores"], seed)
-            seconds += float(stored["seconds"])
+    """Compute and measure what the table has not of a recipe, and write it anew; a changed recipe begins again."""
     table = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    known = table.get(name, {})
+    if known.get("recipe") != repr(recipe):
+        known = {"folds": {}, "seconds": 0}
+    films = study.films(FILM_SIZE)
+    folds, seconds = dict(known["folds"]), known["seconds"]
+    for seed in seeds:
+        if str(seed) in folds:
+            continue
+        started = monotonic()
+        scores = recipe(study, seed)
+        folds[str(seed)] = measured(films, scores, seed)
+        seconds += monotonic() - started
+        np.savez(study.cache / f"{name.replace(' ', '-').replace(',', '')}-{seed}.npz", scores=scores)
     table[name] = {"factor": factor, "recipe": repr(recipe), "seconds": round(seconds), "folds": folds}
     order = [known for known in all_recipes() if known in table]
     RESULTS.write_text(json.dumps({known: table[known] for known in order}, indent=1) + "\n")

@@ -64,7 +64,7 @@ def train(run: Path, options: dict[str, object]) -> tuple[keras.Model, Progress]
 
 def kill_while_saving(number: int) -> None:
     """Kill this process when half of a checkpoint is written."""
-    whole, written = run_module._replace, 0
+    whole, written = run_module.replace_file, 0
 
     def half(file: Path, content: bytes) -> None:
         nonlocal written
@@ -74,7 +74,7 @@ def kill_while_saving(number: int) -> None:
         file.with_name(f".{file.name}.draft").write_bytes(content[: len(content) // 2])
         os.kill(os.getpid(), signal.SIGKILL)
 
-    run_module._replace = half
+    run_module.replace_file = half
 
 
 def main(arguments: Sequence[str]) -> None:

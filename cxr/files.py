@@ -1,0 +1,22 @@
+"""Writing a file so that nobody ever sees half of it."""
+
+import os
+from pathlib import Path
+
+
+def replace_file(file: Path, content: bytes) -> None:
+    """Write a file so that at any moment, also of a power cut, it is the old one or the new one.
+
+    Raises:
+        OSError: it can't be written; the old one is as it was, and nothing else is left behind.
+    """
+    draft = file.with_name(f".{file.name}.{os.getpid()}.draft")
+    try:
+        with draft.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(file)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
