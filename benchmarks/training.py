@@ -6,7 +6,8 @@ DIR holds `.tfrec` shards in the Kaggle layout. All in one run on one machine, i
 
 - Input alone at 256 px, batches of 32, no augmentation: the notebook's way (`TFRecordDataset` with AUTOTUNE reads,
   `decode_jpeg` to three channels at 600 x 600, `resize`, `cast`, `batch`), with its map one film at a time and with a
-  parallel map, against ours, decoding each time and from the films kept in memory.
+  parallel map, against ours, decoding each time and from the films kept on disk (in the page cache, where they are as
+  few as here) and in memory.
 - What limits the way that keeps no film: the processor time of decoding a JPEG, and of all that becomes of a film.
 - A training run at the default backbone and size: films a second, and the share of the time without a batch.
 """
@@ -38,7 +39,15 @@ from cxr.training.training_films import TrainingFilms
 SIZE = 256
 BATCH = 32
 STILL = TrainingConfig(
-    input_size=SIZE, batch_size=BATCH, rotation=0, scaling=0, shift=0, exposure=0, noise=0, memory_gigabytes=0
+    input_size=SIZE,
+    batch_size=BATCH,
+    rotation=0,
+    scaling=0,
+    shift=0,
+    exposure=0,
+    noise=0,
+    memory_gigabytes=0,
+    disk_gigabytes=0,
 )
 SECONDS = 3.0
 """Of one turn of one way; all films are read at least once."""
@@ -75,13 +84,16 @@ def input_speed(folder: Path, cache: Path, turns: int) -> dict[str, dict[str, fl
     everything = np.arange(len(catalogue.labels))
     anew = TrainingFilms(catalogue, everything, STILL)
     kept = TrainingFilms(catalogue, everything, STILL.model_copy(update={"memory_gigabytes": 4.0}))
+    on_disk = TrainingFilms(catalogue, everything, STILL.model_copy(update={"disk_gigabytes": 40.0}), cache)
     shards = find_shards(folder)
     ways: dict[str, Callable[[int], Batches]] = {
         "the notebook": lambda _: notebook(shards, parallel=False),
         "the notebook, parallel map": lambda _: notebook(shards, parallel=True),
         "tf.data, decoded anew": TensorFlowBatches(anew).epoch,
+        "tf.data, kept on disk": TensorFlowBatches(on_disk).epoch,
         "tf.data, kept in memory": TensorFlowBatches(kept).epoch,
         "threads, decoded anew": ThreadedBatches(anew).epoch,
+        "threads, kept on disk": ThreadedBatches(on_disk).epoch,
         "threads, kept in memory": ThreadedBatches(kept).epoch,
     }
     for way in ways.values():
@@ -144,7 +156,7 @@ def training_speed(folder: Path, cache: Path, steps: int) -> dict[str, dict[str,
     catalogue = open_folder(folder, cache)
     found = {}
     for name, gigabytes in (("kept in memory", 4.0), ("decoded anew", 0.0)):
-        config = TrainingConfig(memory_gigabytes=gigabytes)
+        config = TrainingConfig(memory_gigabytes=gigabytes, disk_gigabytes=0)
         batches = TensorFlowBatches(TrainingFilms(catalogue, np.arange(len(catalogue.labels)), config))
         model = build_classifier(config.backbone, config.input_size, weights=None, dropout=config.dropout)
         trained = keras.Model(model.input, model.output[LOGITS])

@@ -12,7 +12,8 @@ from scripts.study import report
 from scripts.study.films import FOLDS, fold_of
 from scripts.study.heads import fit_head, standardise
 from scripts.study.measures import measured
-from scripts.study.recipes import all_recipes, cross_validated
+from scripts.study.recipes import all_recipes, cross_validated, taught
+from scripts.study.upper import Films
 
 FILMS, PATIENTS = 240, 80
 
@@ -65,6 +66,29 @@ def test_the_head_is_a_logistic_regression(weight: float) -> None:
         theirs = LogisticRegression(C=1 / (decay * len(x)), class_weight={0: 1.0, 1: weight}, tol=1e-8).fit(x, y[:, k])
         np.testing.assert_allclose(kernel[:, k], theirs.coef_[0], atol=2e-3)
         np.testing.assert_allclose(constant[k], theirs.intercept_[0], atol=2e-3)
+
+
+class Teacher:
+    """Says the same of every film."""
+
+    def __init__(self, logit: float):
+        self.logit = logit
+
+    def predict_on_batch(self, maps: np.ndarray) -> np.ndarray:
+        return np.full((len(maps), len(CATEGORIES)), self.logit, np.float32)
+
+
+def test_a_pupil_learns_between_the_label_and_what_its_teachers_say(films: LabelledFilms) -> None:
+    """The odds of a teacher that learnt with weighted positives are divided by the weight."""
+    rows = np.arange(0, FILMS, 2)
+    maps = np.zeros((2, FILMS, 1, 1, 3), np.float16)
+    targets = taught([Teacher(0.0), Teacher(1.0)], Films(maps, films.labels, rows))  # type: ignore[list-item]
+    y = films.labels[rows].astype(float)
+    weight = np.clip(np.sqrt((len(rows) - y.sum(0)) / np.maximum(y.sum(0), 1)), 1, 5)
+    said = (1 / (1 + weight) + np.e / (np.e + weight)) / 2
+    for view in range(2):
+        np.testing.assert_allclose(targets[view, rows], 0.3 * y + 0.7 * said, atol=1e-6)
+        np.testing.assert_array_equal(targets[view, 1::2], films.labels[1::2])
 
 
 def test_features_are_standardised_by_the_training_films_alone() -> None:

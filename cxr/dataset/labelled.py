@@ -6,7 +6,7 @@ What there is and where it lies comes from the index of the shards, so that no f
 import hashlib
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -142,7 +142,7 @@ def load_films(films: Catalogue, rows: np.ndarray, size: int, cache: Path) -> La
         UnusableDataset: a film is damaged or can't be decoded.
     """
     metadata = films.metadata.iloc[rows]
-    stem = _fingerprint(films.store.shards, metadata.index)
+    stem = fingerprint(films.store.shards, metadata.index)
     pixels = _squares((films.read(int(row)) for row in rows), len(rows), size, cache / f"films-{size}-{stem}.npy")
     return LabelledFilms(pixels, films.labels[rows], metadata)
 
@@ -183,7 +183,7 @@ def load_images(folder: Path, labels: Path, size: int, cache: Path, metadata: Pa
         raise UnusableDataset(f"None of the films of {labels.name} is in {folder}.")
     values = table.loc[known].to_numpy()
     _check_labels(known, values)
-    stem = _fingerprint([files[image_id] for image_id in known], known)
+    stem = fingerprint([files[image_id] for image_id in known], known)
     records = (Record(i, files[i].read_bytes(), row) for i, row in zip(known, values, strict=True))
     pixels = _squares(records, len(known), size, cache / f"films-{size}-{stem}.npy")
     return LabelledFilms(pixels, values, read_metadata(metadata, known))
@@ -201,7 +201,7 @@ def square(record: Record, size: int) -> np.ndarray:
         raise UnusableDataset(f"Film {record.image_id}: {error}") from error
 
 
-def _fingerprint(files: Sequence[Path], image_ids: Iterable[str]) -> str:
+def fingerprint(files: Sequence[Path], image_ids: Iterable[str]) -> str:
     """Changes with the files, with the films among theirs, and with the code that makes a film the model's square."""
     facts = hashlib.sha256()
     for file in files:
@@ -216,18 +216,37 @@ def _squares(records: Iterator[Record], count: int, size: int, kept: Path) -> np
     """The squares of some films, uint8 (count, size, size), decoded into a file, or from it if it is there."""
     if count == 0:
         return np.zeros((0, size, size), np.uint8)
-    if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        draft = kept.with_name(f"{kept.stem}-{uuid.uuid4().hex}.draft")
+    return kept_array(kept, (count, size, size), lambda pixels: _decode(records, pixels))
+
+
+def kept_array(file: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) -> np.ndarray:
+    """An array that a file keeps: uint8 of a shape, filled once, read from the disk as it is needed.
+
+    Args:
+        file: where it is kept; taken as it is if it is there.
+        shape: of the array.
+        fill: gets the array and writes into it.
+
+    Raises:
+        OSError: the disk has no room for it.
+    """
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_name(f"{file.stem}-{uuid.uuid4().hex}.draft")
         try:
-            _decode(records, np.lib.format.open_memmap(draft, "w+", np.uint8, (count, size, size)))
-            draft.replace(kept)
+            array = np.lib.format.open_memmap(draft, "w+", np.uint8, shape)
+            # Writing into a hole of a file on a full disk would end the process instead of raising.
+            with draft.open("r+b") as reserved:
+                os.posix_fallocate(reserved.fileno(), 0, draft.stat().st_size)
+            fill(array)
+            array.flush()
+            draft.replace(file)
         finally:
             draft.unlink(missing_ok=True)
-    return np.load(kept, mmap_mode="r")
+    return np.load(file, mmap_mode="r")
 
 
-def _decode(records: Iterator[Record], pixels: np.memmap) -> None:
+def _decode(records: Iterator[Record], pixels: np.ndarray) -> None:
     # Decoding releases the interpreter lock, so threads use all cores.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         done = 0
@@ -235,7 +254,6 @@ def _decode(records: Iterator[Record], pixels: np.memmap) -> None:
             for film in pool.map(lambda record: square(record, pixels.shape[1]), batch):
                 pixels[done] = film
                 done += 1
-    pixels.flush()
 
 
 def _check_labels(ids: list[str], labels: np.ndarray) -> None:

@@ -67,6 +67,11 @@ class TrainingConfig(BaseModel):
     )
     deterministic: bool = Field(False, description="the same bits in each run on the same machine; slower on a GPU")
     memory_gigabytes: float = Field(4.0, ge=0, description="most that decoded training films may take in memory")
+    disk_gigabytes: float = Field(
+        40.0,
+        ge=0,
+        description="most that decoded training films may take in the cache folder where memory can't hold them",
+    )
     checkpoint_minutes: float = Field(10.0, gt=0, description="longest time between checkpoints; one ends each epoch")
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ from cxr.dataset.splits import SPLITS, split_hash
 from cxr.training.config import TrainingConfig
 from cxr.training.film_batches import ThreadedBatches
 from cxr.training.parts import split_films
-from cxr.training.training_films import GIGABYTE, TrainingFilms
+from cxr.training.training_films import GIGABYTE, Kept, TrainingFilms
 
 
 class TrainingBatches(Protocol):
@@ -92,7 +92,7 @@ def open_training_data(
     rows = {name: np.flatnonzero(split == name) for name in SPLITS}
     if not len(rows["train"]):
         raise UnusableDataset(f"None of the {len(split):,} films of {folder} is of a patient who trains.")
-    train = TrainingFilms(films, rows["train"], config)
+    train = TrainingFilms(films, rows["train"], config, cache)
     report(_kept(train))
     held_out = {name: load_films(films, rows[name], config.input_size, cache) for name in SPLITS[1:]}
     return TrainingData(
@@ -118,9 +118,14 @@ def batches(films: TrainingFilms) -> TrainingBatches:
 
 def _kept(films: TrainingFilms) -> str:
     count, taken = f"{len(films.rows):,}", f"{films.kept_bytes / GIGABYTE:.2f} GB"
-    if films.fit_in_memory:
-        return f"the {count} training films are decoded once and kept in memory ({taken})"
+    match films.kept:
+        case Kept.MEMORY:
+            return f"the {count} training films are decoded once and kept in memory ({taken})"
+        case Kept.DISK:
+            return f"the {count} training films are decoded once and kept on disk ({taken})"
+    config = films.config
     return (
-        f"the {count} training films are decoded anew in each epoch: kept in memory they would take {taken}, "
-        f"more than memory_gigabytes ({films.config.memory_gigabytes:g}) allows"
+        f"the {count} training films are decoded anew in each epoch: they would take {taken}, more than "
+        f"memory_gigabytes ({config.memory_gigabytes:g}) allows, and disk_gigabytes ({config.disk_gigabytes:g}) or the "
+        "free disk"
     )

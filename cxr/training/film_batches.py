@@ -12,7 +12,7 @@ import numpy as np
 
 from cxr.training.augment import augment
 from cxr.training.order import film_keys
-from cxr.training.training_films import TrainingFilms
+from cxr.training.training_films import Kept, TrainingFilms
 
 AHEAD: Final = 3
 """Batches that are being made while one is used."""
@@ -40,7 +40,7 @@ class ThreadedBatches:
         """See `TrainingBatches.epoch`."""
         order = np.concatenate([window.films for window in self.films.order(number)])
         size = self.films.batch
-        square = self._squares.__getitem__ if self.films.fit_in_memory else self.films.square
+        square = self.films.square if self.films.kept == Kept.NOWHERE else self._squares.__getitem__
         keys = film_keys(self.films.config.seed, number)
 
         def made(film: int) -> np.ndarray:
@@ -66,9 +66,5 @@ class ThreadedBatches:
     @cached_property
     def _squares(self) -> np.ndarray:
         """uint8 (n, size, size), all films, decoded when the first is asked for."""
-        size = self.films.config.input_size
-        squares = np.empty((len(self.films.rows), size, size), np.uint8)
         with ThreadPoolExecutor(self.workers) as pool:
-            for number, film in enumerate(pool.map(self.films.square, range(len(squares)))):
-                squares[number] = film
-        return squares
+            return self.films.keep("serving", lambda: enumerate(pool.map(self.films.square, range(len(self.labels)))))

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from cxr.training import tf_films
 from cxr.training.order import Window, film_keys
-from cxr.training.training_films import TrainingFilms
+from cxr.training.training_films import Kept, TrainingFilms
 
 READERS: Final = 4
 """Shards that are read at once."""
@@ -46,7 +46,8 @@ class TensorFlowBatches:
         """See `TrainingBatches.epoch`."""
         batch, config = self.films.batch, self.films.config
         windows, first = self.films.order(number), first_step * batch
-        squares = self._from_memory(windows, first) if self.films.fit_in_memory else self._from_shards(windows, first)
+        kept = self.films.kept != Kept.NOWHERE
+        squares = self._from_kept(windows, first) if kept else self._from_shards(windows, first)
         changes, noise = film_keys(config.seed, number)
         labels = tf.constant(self.labels, tf.float32)
 
@@ -57,7 +58,7 @@ class TensorFlowBatches:
         films = squares.take(self.steps * batch - first).map(augmented, self.workers, deterministic=True)
         return _untuned(films.batch(batch, drop_remainder=True).prefetch(2))
 
-    def _from_memory(self, windows: list[Window], first: int) -> tf.data.Dataset:
+    def _from_kept(self, windows: list[Window], first: int) -> tf.data.Dataset:
         """(number, square) of the films of an epoch from the `first` on."""
         squares, size = self._squares, self.films.config.input_size
 
@@ -118,11 +119,9 @@ class TensorFlowBatches:
     @cached_property
     def _squares(self) -> np.ndarray:
         """uint8 (n, size, size), all films, decoded when the first is asked for."""
-        size = self.films.config.input_size
-        squares = np.empty((len(self.labels), size, size), np.uint8)
-        for films, found in _untuned(self._from_shards(self.films.order(0), 0).batch(PARSED)).as_numpy_iterator():
-            squares[films] = found
-        return squares
+        return self.films.keep(
+            "graph", lambda: _untuned(self._from_shards(self.films.order(0), 0).batch(PARSED)).as_numpy_iterator()
+        )
 
 
 def _untuned(data: tf.data.Dataset) -> tf.data.Dataset:

@@ -1,20 +1,35 @@
 """The training films of some shards: which they are, in what order they are read, what they take in memory."""
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from cxr.dataset.labelled import Catalogue, UnusableDataset, square
+from cxr.dataset.labelled import Catalogue, UnusableDataset, fingerprint, kept_array, square
 from cxr.training.config import TrainingConfig
 from cxr.training.order import Window, windows
 
 GIGABYTE: Final = 1_000_000_000
+KEPT_FILES: Final = "training-*.npy"
+"""Decoded training films in the cache; the least recently used make room for others."""
+SPARE_BYTES: Final = 2 * GIGABYTE
+"""Of the disk that is left to checkpoints and everybody else."""
+
+
+class Kept(StrEnum):
+    """Where decoded training films are kept from the second epoch on."""
+
+    MEMORY = "memory"
+    DISK = "disk"
+    NOWHERE = "nowhere"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +40,13 @@ class TrainingFilms:
         films: all films of the shards.
         rows: intp (n,), those of `films` that train.
         config: of the run.
+        cache: folder that keeps the decoded films that memory does not hold; None: none are kept on disk.
     """
 
     films: Catalogue
     rows: np.ndarray
     config: TrainingConfig
+    cache: Path | None = None
 
     @property
     def batch(self) -> int:
@@ -48,13 +65,57 @@ class TrainingFilms:
 
     @property
     def kept_bytes(self) -> int:
-        """What all films take in memory once they are decoded."""
+        """What all films take once they are decoded."""
         return len(self.rows) * self.config.input_size**2
 
-    @property
-    def fit_in_memory(self) -> bool:
-        """Whether that is allowed."""
-        return self.kept_bytes <= self.config.memory_gigabytes * GIGABYTE
+    @cached_property
+    def kept(self) -> Kept:
+        """Where they are then kept: in memory if that is allowed, else on disk if that is, and it has the room."""
+        if self.kept_bytes <= self.config.memory_gigabytes * GIGABYTE:
+            return Kept.MEMORY
+        if self.cache is None or self.kept_bytes > self.config.disk_gigabytes * GIGABYTE:
+            return Kept.NOWHERE
+        self.cache.mkdir(parents=True, exist_ok=True)
+        files = [file for file in self.cache.glob(KEPT_FILES) if file.is_file()]
+        room = shutil.disk_usage(self.cache).free + sum(file.stat().st_size for file in files)
+        return Kept.DISK if room - self.kept_bytes > SPARE_BYTES else Kept.NOWHERE
+
+    def keep(self, way: str, decoded: Callable[[], Iterable[tuple[np.ndarray | int, np.ndarray]]]) -> np.ndarray:
+        """The squares of all films, uint8 (n, size, size), in memory or on disk, as `kept` says.
+
+        Args:
+            way: how they are decoded, in a word; two ways may differ by a grey level.
+            decoded: gives numbers of films with their squares, until all films have come.
+        """
+
+        def fill(squares: np.ndarray) -> None:
+            for numbers, found in decoded():
+                squares[numbers] = found
+
+        shape = (len(self.rows), self.config.input_size, self.config.input_size)
+        if self.kept == Kept.MEMORY:
+            squares = np.empty(shape, np.uint8)
+            fill(squares)
+            return squares
+        assert self.cache is not None  # noqa: S101 - `kept` has looked
+        stem = fingerprint(self.films.store.shards, self.films.store.image_ids[self.rows])
+        file = self.cache / f"training-{way}-{self.config.input_size}-{stem}.npy"
+        if file.is_file():
+            file.touch()
+        else:
+            self._make_room()
+        return kept_array(file, shape, fill)
+
+    def _make_room(self) -> None:
+        """Remove the least recently used films of other runs, until these are allowed. A run that reads them goes on:
+        an open file stays until it is closed."""
+        files = sorted((self.cache or Path()).glob(KEPT_FILES), key=lambda file: file.stat().st_mtime)
+        allowed = self.config.disk_gigabytes * GIGABYTE
+        while files and (
+            sum(file.stat().st_size for file in files) + self.kept_bytes > allowed
+            or shutil.disk_usage(files[0].parent).free < self.kept_bytes + SPARE_BYTES
+        ):
+            files.pop(0).unlink(missing_ok=True)
 
     def order(self, epoch: int) -> list[Window]:
         """The order of the films in an epoch."""

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import keras
 import numpy as np
+from scipy.special import expit
 
 from cxr.dataset.labelled import LabelledFilms
 from cxr.evaluation.evaluate import view_only
@@ -46,6 +48,8 @@ CONFIG = TrainingConfig()
 LITE2_CUT = "block19_add"
 """EfficientNet-Lite2 after stage 6 of 7."""
 PRETRAINING_EPOCHS = 4
+TEACHERS_SHARE = 0.7
+"""Of what a pupil learns of a film; the rest is its label."""
 DECAY = 1.0
 """Of a head on frozen features; its neighbours are in the table."""
 
@@ -123,7 +127,8 @@ class Tuned:
         pretraining: on films of other hospitals (see `pretrained`), or "none".
         views: augmented views of each film in the cache, beside itself; 0 is no augmentation.
         members: models of different initialisation and order.
-        together: "alone", "scores" (their mean) or "weights" (one model with the mean weights).
+        together: "alone", "scores" (their mean), "weights" (one model with the mean weights) or "distilled" (one more
+            model that learns what they say of the training films; Hinton et al. 2015, arXiv:1503.02531).
         test_views: whose logits are averaged.
         films: how many training films are used (0: all).
         labels: "true" or "random".
@@ -153,21 +158,32 @@ class Tuned:
             y = labels.copy()
             if self.labels == "random":
                 y[rows] = labels[rng.permutation(rows)]
-            models = [
-                train(
-                    start,
-                    Films(maps[: self.views + 1], y, rows),
-                    CONFIG.model_copy(update={**dict(self.changes), "seed": 10 * seed + member}),
-                )
-                for member in range(self.members)
-            ]
+            shown = Films(maps[: self.views + 1], y, rows)
+
+            def trained(films: Films, member: int) -> keras.Model:
+                return train(start, films, CONFIG.model_copy(update={**dict(self.changes), "seed": 10 * seed + member}))
+
+            models = [trained(shown, member) for member in range(self.members)]
             if self.together == "weights":
                 means = [np.mean(group, axis=0) for group in zip(*(m.get_weights() for m in models), strict=True)]
                 models[0].set_weights(means)
                 models = models[:1]
+            if self.together == "distilled":
+                models = [trained(replace(shown, targets=taught(models, shown)), self.members)]
             return np.mean([predict(m, maps[view, tested]) for m in models for view in range(self.test_views)], axis=0)
 
         return cross_validated(films, seed, score)
+
+
+def taught(teachers: list[keras.Model], films: Films) -> np.ndarray:
+    """float32 (views, n, 15): what a pupil learns of each film, between its label and its teachers' mean probability."""
+    targets = np.broadcast_to(films.labels.astype(np.float32), (len(films.maps), *films.labels.shape)).copy()
+    # The teachers' odds hold the weight of a positive, which the pupil's loss applies anew.
+    weight = np.log(class_weights(films.labels[films.rows], CONFIG))
+    for view, maps in enumerate(films.maps):
+        said = np.mean([expit(predict(teacher, maps[films.rows]) - weight) for teacher in teachers], axis=0)
+        targets[view, films.rows] += TEACHERS_SHARE * (said - targets[view, films.rows])
+    return targets
 
 
 @dataclass(frozen=True)
@@ -269,6 +285,8 @@ def tuned_recipes() -> dict[str, tuple[str, Recipe]]:
         "tuned, 4 views in the test": ("test-time views", replace(base, test_views=4)),
         "tuned, 8 views": ("augmentation", replace(base, views=7)),
         "tuned, 320 px": ("input size", replace(base, trunk=replace(HIGH, size=320))),
+        "tuned, distilled from 3 members": ("ensembling", replace(base, members=3, together="distilled")),
+        "tuned, 384 px": ("input size", replace(base, trunk=replace(HIGH, size=384))),
         "tuned, 448 px": ("input size", replace(base, trunk=replace(HIGH, size=448))),
         "tuned, lite2 320 px": ("backbone", replace(base, trunk=Trunk("efficientnet_lite2", 320, LITE2_CUT))),
     }

@@ -14,11 +14,15 @@ from scripts.study.frozen import Trunk
 
 @dataclass(frozen=True, eq=False)
 class Films:
-    """Cached feature maps float16 (views, n, h, w, c), labels uint8 (n, 15), and which films (m,) are meant."""
+    """Cached feature maps float16 (views, n, h, w, c), labels uint8 (n, 15), and which films (m,) are meant.
+
+    `targets`: float32 (views, n, 15) in 0..1, what is learnt of a film in each view; None: its labels.
+    """
 
     maps: np.ndarray
     labels: np.ndarray
     rows: np.ndarray
+    targets: np.ndarray | None = None
 
 
 def _epoch(films: Films, config: TrainingConfig, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -28,8 +32,9 @@ def _epoch(films: Films, config: TrainingConfig, number: int) -> Iterator[tuple[
     views = rng.integers(len(films.maps), size=len(order))
     for start in range(0, len(order) - config.batch_size + 1, config.batch_size):
         rows = order[start : start + config.batch_size]
-        maps = films.maps[views[start : start + config.batch_size], rows]
-        yield maps.astype(np.float32), films.labels[rows].astype(np.float32)
+        shown = views[start : start + config.batch_size]
+        target = films.labels[rows] if films.targets is None else films.targets[shown, rows]
+        yield films.maps[shown, rows].astype(np.float32), target.astype(np.float32)
 
 
 def train(trunk: Trunk, films: Films, config: TrainingConfig) -> keras.Model:

@@ -30,6 +30,11 @@ STILL = {"rotation": 0.0, "scaling": 0.0, "shift": 0.0, "exposure": 0.0, "noise"
 SMALL = {"input_size": SIZE, "batch_size": 8, "backbone": "efficientnet_lite0", "train_fraction": 0.45}
 CONFIG = TrainingConfig(**SMALL, validation_fraction=0.15, calibration_fraction=0.15, test_fraction=0.25)
 WAYS = {"tf.data": TensorFlowBatches, "threads": ThreadedBatches}
+KEPT = {
+    "memory": {},
+    "disk": {"memory_gigabytes": 0.0},
+    "nowhere": {"memory_gigabytes": 0.0, "disk_gigabytes": 0.0},
+}
 Batch = tuple[np.ndarray, np.ndarray]
 Way = Callable[..., TrainingBatches]
 
@@ -116,11 +121,11 @@ def test_batches_are_of_the_promised_shape_and_type(folder: Path, cache: Path, w
         assert 0 <= pixels.min() < pixels.max() <= 255
 
 
-@pytest.mark.parametrize("memory", [4.0, 0.0])
+@pytest.mark.parametrize("kept", KEPT)
 def test_every_training_film_comes_once_with_its_labels_and_no_other_film(
-    folder: Path, cache: Path, way: Way, memory: float
+    folder: Path, cache: Path, way: Way, kept: str
 ) -> None:
-    data = open_training_data(folder, config(**STILL, memory_gigabytes=memory), cache)
+    data = open_training_data(folder, config(**STILL, **KEPT[kept]), cache)
     batches = way(data.train.films)  # type: ignore[attr-defined]
     for epoch in range(3):
         found = read(batches, epoch)
@@ -168,26 +173,27 @@ def test_epochs_differ_and_repeat_whatever_was_read_before(folder: Path, cache: 
     assert np.abs(first[0][0] - other[0][0]).mean() > 1
 
 
-@pytest.mark.parametrize("memory", [4.0, 0.0])
-def test_an_epoch_goes_on_from_any_step(folder: Path, cache: Path, way: Way, memory: float) -> None:
-    batches = way(training_films(folder, cache, memory_gigabytes=memory))
+@pytest.mark.parametrize("kept", KEPT)
+def test_an_epoch_goes_on_from_any_step(folder: Path, cache: Path, way: Way, kept: str) -> None:
+    batches = way(training_films(folder, cache, **KEPT[kept]))
     whole = read(batches, 3)
     for step in range(1, batches.steps):
         assert_equal(whole[step:], read(batches, 3, step))
     assert read(batches, 3, batches.steps) == []
 
 
-def test_neither_workers_nor_memory_change_anything(folder: Path, cache: Path, way: Way) -> None:
+def test_neither_workers_nor_where_films_are_kept_change_anything(folder: Path, cache: Path, way: Way) -> None:
     films = training_films(folder, cache)
     kept = read(way(films, 1))
     assert_equal(kept, read(way(films, 5)))
-    assert_equal(kept, read(way(replace(films, config=config(memory_gigabytes=0)), 1)))
-    assert_equal(kept, read(way(replace(films, config=config(memory_gigabytes=0)), 4)))
+    for elsewhere in ("disk", "nowhere"):
+        for workers in (1, 4):
+            assert_equal(kept, read(way(replace(films, config=config(**KEPT[elsewhere])), workers)))
 
 
-@pytest.mark.parametrize("memory", [4.0, 0.0])
-def test_no_thread_tunes_the_pipeline_whose_end_could_wait_for_it(folder: Path, cache: Path, memory: float) -> None:
-    batches = TensorFlowBatches(training_films(folder, cache, memory_gigabytes=memory))
+@pytest.mark.parametrize("kept", KEPT)
+def test_no_thread_tunes_the_pipeline_whose_end_could_wait_for_it(folder: Path, cache: Path, kept: str) -> None:
+    batches = TensorFlowBatches(training_films(folder, cache, **KEPT[kept]))
     assert not batches.epoch(0).options().autotune.enabled
 
 
@@ -206,19 +212,56 @@ def test_fewer_films_than_a_batch_are_one_batch(folder: Path, cache: Path, way: 
     assert len(found[0][0]) == len(batches.labels) < 1000
 
 
-def test_films_are_kept_only_where_they_fit(folder: Path, cache: Path, way: Way) -> None:
+def test_films_are_kept_only_where_they_fit(folder: Path, tmp_path: Path, way: Way) -> None:
     lines: list[str] = []
-    data = open_training_data(folder, CONFIG, cache, lines.append)
-    taken = len(data.train.labels) * SIZE**2
-    tight = open_training_data(folder, config(memory_gigabytes=(taken - 1) / 1e9), cache, lines.append)
-    assert "are decoded once and kept in memory" in lines[0]
-    assert "are decoded anew in each epoch" in lines[1]
-    for opened, kept in ((data, True), (tight, False)):
-        batches = way(opened.train.films)  # type: ignore[attr-defined]
+    taken = len(training_films(folder, tmp_path).labels) * SIZE**2
+    too_little = (taken - 1) / 1e9
+    for memory, disk, kept in ((4, 0, True), (too_little, 40, True), (too_little, too_little, False)):
+        changed = config(memory_gigabytes=memory, disk_gigabytes=disk)
+        batches = way(open_training_data(folder, changed, tmp_path, lines.append).train.films)  # type: ignore[attr-defined]
         read(batches)
         assert ("_squares" in vars(batches)) is kept
         if kept:
             assert batches._squares.nbytes == taken  # type: ignore[attr-defined]
+    assert [line.split(" are decoded ")[1].split(" (")[0] for line in lines[:2]] == [
+        "once and kept in memory",
+        "once and kept on disk",
+    ]
+    assert "are decoded anew in each epoch" in lines[2]
+
+
+def test_films_on_disk_are_decoded_by_the_first_run_alone(
+    folder: Path, tmp_path: Path, way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    films = training_films(folder, tmp_path, **KEPT["disk"])
+    first = read(way(films))
+    kept = list(tmp_path.glob("training-*.npy"))
+    assert len(kept) == 1
+    monkeypatch.setattr(TrainingFilms, "square", None)
+    monkeypatch.setattr(TensorFlowBatches, "_square", None)
+    assert_equal(first, read(way(films)))
+
+
+def test_the_films_of_other_runs_make_room_the_oldest_first(folder: Path, tmp_path: Path, way: Way) -> None:
+    films = training_films(folder, tmp_path, **KEPT["disk"])
+    for age, name in ((30, "used-last-but-one"), (10, "used-last"), (50, "forgotten")):
+        (file := tmp_path / f"training-{name}-64-0.npy").write_bytes(bytes(1000))
+        os.utime(file, (1e9 - age, 1e9 - age))
+    room = (films.kept_bytes + 1500) / 1e9
+    read(way(replace(films, config=config(memory_gigabytes=0, disk_gigabytes=room))))
+    left = {file.name.split("-64-")[0] for file in tmp_path.glob("training-*-64-*.npy")}
+    assert left == {"training-used-last"}
+    assert len(list(tmp_path.glob("training-*.npy"))) == 2
+
+
+def test_films_are_not_kept_on_a_disk_without_room(
+    folder: Path, tmp_path: Path, way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    films = training_films(folder, tmp_path, **KEPT["disk"])
+    usage = type("Usage", (), {"free": 2_000_000_000 + films.kept_bytes})
+    monkeypatch.setattr("cxr.training.training_films.shutil.disk_usage", lambda _: usage)
+    read(way(replace(films)))
+    assert not list(tmp_path.glob("training-*.npy"))
 
 
 def test_no_film_is_decoded_before_training(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +271,7 @@ def test_no_film_is_decoded_before_training(folder: Path, cache: Path, monkeypat
         raise AssertionError
 
     monkeypatch.setattr("cxr.dataset.index.FilmStore.read", fail)
-    open_training_data(folder, config(seed=3, memory_gigabytes=0), cache)
+    open_training_data(folder, config(seed=3, **KEPT["disk"]), cache)
 
 
 @pytest.fixture
@@ -239,9 +282,9 @@ def copied(folder: Path, tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
 
 
-@pytest.mark.parametrize("memory", [4.0, 0.0])
-def test_a_damaged_film_is_named_in_one_sentence(copied: Path, cache: Path, way: Way, memory: float) -> None:
-    films = training_films(copied, cache, memory_gigabytes=memory)
+@pytest.mark.parametrize("kept", KEPT)
+def test_a_damaged_film_is_named_in_one_sentence(copied: Path, cache: Path, way: Way, kept: str) -> None:
+    films = training_films(copied, cache, **KEPT[kept])
     row = int(films.rows[3])
     shard = films.films.store.shards[films.films.store.shard[row]]
     at = int(films.films.store.offset[row])
@@ -264,7 +307,7 @@ def test_a_film_that_cant_be_used_is_named_in_one_sentence(copied: Path, cache: 
 
 
 def test_a_shard_that_changed_under_training_is_refused(copied: Path, cache: Path, way: Way) -> None:
-    batches = way(training_films(copied, cache, memory_gigabytes=0))
+    batches = way(training_films(copied, cache, **KEPT["nowhere"]))
     write_shard(copied / f"001-{EACH}.tfrec", *map(fields, range(EACH, EACH + 3)))
     with pytest.raises(UnusableDataset, match=rf"^001-{EACH}\.tfrec, offset .*\.$"), batches.reading():
         read(batches)
