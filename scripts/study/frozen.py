@@ -1,14 +1,17 @@
 """What the frozen lower part of a network makes of films: computed once, kept in the cache, trained on many times."""
 
 import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
-from keras import layers
+import onnxruntime as ort
 
 from cxr.model.classifier import FEATURES, build_classifier
+from cxr.model.onnx_graph import onnx_graph
 from cxr.training.augment import augment
 from cxr.training.config import TrainingConfig
 
@@ -42,14 +45,13 @@ class Trunk:
             model.load_weights(self.start)
         return model
 
-    def lower(self) -> keras.Model:
-        """From films to feature maps, or pooled features."""
+    def lower(self) -> ort.InferenceSession:
+        """From films float32 (n, size, size, 1) to feature maps, those below pooling if they are pooled."""
         model = self.classifier()
-        if self.cut != POOLED:
-            return keras.Model(model.input, model.get_layer(self.cut).output)
-        last = model.get_layer(FEATURES).output
-        pooled = [layers.GlobalAveragePooling2D()(last), layers.GlobalMaxPooling2D()(last)]
-        return keras.Model(model.input, layers.Concatenate()(pooled))
+        layer = model.get_layer(FEATURES if self.cut == POOLED else self.cut)
+        # The serving runtime: several times as fast as Keras.
+        graph = onnx_graph(keras.Model(model.input, {"features": layer.output}))
+        return ort.InferenceSession(graph.SerializeToString())
 
 
 def feature_maps(trunk: Trunk, pixels: np.ndarray, views: int, config: TrainingConfig, cache: Path) -> np.ndarray:
@@ -66,27 +68,33 @@ def feature_maps(trunk: Trunk, pixels: np.ndarray, views: int, config: TrainingC
         facts.update(Path(trunk.start).read_bytes())
     stem = f"maps-{trunk.backbone}-{trunk.size}-{trunk.cut}-{len(pixels)}-{facts.hexdigest()[:12]}"
     parts = []
-    lower: keras.Model | None = None
+    lower: ort.InferenceSession | None = None
     for view in range(views):
         file = cache / f"{stem}-{view}.npy"
         if not file.is_file():
-            if lower is None:
-                lower = trunk.lower()
-            _compute(lower, pixels, view, config, file)
+            lower = lower or trunk.lower()
+            maps = _computed(lower, trunk.cut == POOLED, pixels, view, config)
+            draft = file.with_suffix(".draft.npy")
+            np.save(draft, maps)
+            draft.replace(file)
         parts.append(np.load(file, mmap_mode="r"))
     return np.stack(parts)
 
 
-def _compute(lower: keras.Model, pixels: np.ndarray, view: int, config: TrainingConfig, file: Path) -> None:
+def _computed(
+    lower: ort.InferenceSession, pooled: bool, pixels: np.ndarray, view: int, config: TrainingConfig
+) -> np.ndarray:
+    def shown(number: int) -> np.ndarray:
+        if not view:
+            return pixels[number].astype(np.float32)
+        return augment(pixels[number], config, np.random.default_rng((view, number)))
+
     chunks = []
-    for start in range(0, len(pixels), BATCH):
-        films = pixels[start : start + BATCH]
-        if view:
-            films = np.stack(
-                [augment(film, config, np.random.default_rng((view, start + k))) for k, film in enumerate(films)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(pixels), BATCH):
+            films = np.stack(list(pool.map(shown, range(start, min(start + BATCH, len(pixels))))))
+            (maps,) = lower.run(None, {lower.get_inputs()[0].name: films[..., None].astype(np.float32)})
+            chunks.append(
+                np.concatenate([maps.mean((1, 2)), maps.max((1, 2))], axis=1) if pooled else maps.astype(np.float16)
             )
-        chunks.append(np.asarray(lower.predict_on_batch(films[..., None].astype(np.float32))))
-    draft = file.with_suffix(".draft.npy")
-    maps = np.concatenate(chunks)
-    np.save(draft, maps if maps.ndim == 2 else maps.astype(np.float16))
-    draft.replace(file)
+    return np.concatenate(chunks)
