@@ -12,13 +12,13 @@ import numpy as np
 from PIL.PngImagePlugin import PngInfo
 
 from cxr.evaluation.words import NOT_IN_MODEL
-from cxr.model.bundle import Bundle, bundle_path, load_bundle
+from cxr.model.bundle import Bundle
 from cxr.model.card import Card
 from cxr.model.engine import Engine, Prediction
 from cxr.model.heatmap import overlay, supporting_map, upsample
 from cxr.model.verdict import RESEARCH_NOTICE, FindingVerdict, Verdict, decide
 from cxr.radiograph import Facts, UnreadableFilm, read_radiograph
-from cxr.settings import settings
+from cxr.registry import chosen_bundle
 
 HEATMAP_OPACITY: Final = 0.6
 LONGEST_NAME: Final = 60
@@ -129,7 +129,7 @@ def classify_files(
         BundleRejected: no such model, or it must not serve.
         ValueError: the model has no such operating point.
     """
-    bundle = load_bundle(bundle_path(model or settings().model))
+    bundle = chosen_bundle(model)
     operating_point = bundle.card.operating_point(point)
     engine = Engine(bundle)
     unwritten = []

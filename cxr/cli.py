@@ -12,6 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
+from cxr.cli_jobs import add_job_commands, add_training_options, given_options
+from cxr.cli_models import add_model_commands
 from cxr.model.card import PointName
 from cxr.settings import ROOT, settings
 
@@ -45,17 +47,16 @@ def _parser() -> argparse.ArgumentParser:
     classify.set_defaults(run=_classify)
 
     finetune = commands.add_parser("finetune", help="train a model and write it as a bundle")
-    finetune.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with .tfrec shards")
-    finetune.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new bundle")
+    finetune.add_argument("--data", type=Path, metavar="DIR", help="folder with .tfrec shards")
+    finetune.add_argument("--out", type=Path, metavar="DIR", help="folder of the new bundle")
     finetune.add_argument(
         "--run", type=Path, metavar="DIR", dest="directory",
         help="folder of configuration, metrics and checkpoints; an interrupted run is gone on with (default: runs/ and "
-        "the name of --out)",
+        "the name of --out); the folder of a job needs no other option, and takes none",
     )  # fmt: skip
     finetune.add_argument("--restart", action="store_true", help="clear that folder and begin anew")
-    finetune.add_argument("--config", type=Path, metavar="FILE", help="TOML file with any of the options below")
-    _add_config_options(finetune)
-    finetune.set_defaults(run=_finetune)
+    add_training_options(finetune)
+    finetune.set_defaults(run=_finetune, misused=finetune.error)
 
     dataset = commands.add_parser("dataset", help="check a data set and count what is in it")
     dataset.add_argument(
@@ -91,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
         "--published", metavar="CHECKPOINT", help="which published checkpoint FILE is, where it was renamed"
     )
     import_xrv.set_defaults(run=_import_xrv)
+
+    add_job_commands(commands)
+    add_model_commands(commands)
     return parser
 
 
@@ -124,19 +128,6 @@ def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pdf", type=Path, metavar="FILE", help="write it as PDF here")
 
 
-def _add_config_options(parser: argparse.ArgumentParser) -> None:
-    from cxr.training.config import TrainingConfig
-
-    group = parser.add_argument_group("training options", "Each overrides the file of --config.")
-    for name, field in TrainingConfig.model_fields.items():
-        group.add_argument(
-            f"--{name.replace('_', '-')}",
-            metavar="VALUE",
-            default=argparse.SUPPRESS,
-            help=f"{field.description} (default: {field.default})".replace("%", "%%"),
-        )
-
-
 def _classify(args: argparse.Namespace) -> int:
     from cxr.classify import classify_files
     from cxr.model.bundle import BundleRejected
@@ -153,11 +144,20 @@ def _classify(args: argparse.Namespace) -> int:
 
 
 def _finetune(args: argparse.Namespace) -> int:
-    from cxr.training.config import TrainingConfig, load_config
+    from cxr.jobs.folder import SPEC_FILE
+    from cxr.training.config import load_config
 
-    overrides = {name: value for name, value in vars(args).items() if name in TrainingConfig.model_fields}
+    options = given_options(args)
+    if args.directory is not None and (args.directory / SPEC_FILE).is_file():
+        from cxr.jobs.worker import run
+
+        if args.data or args.out or args.config or args.restart or options:
+            args.misused("what a job does is in its folder; give --run alone")
+        return run(args.directory)
+    if args.data is None or args.out is None:
+        args.misused("the following arguments are required: --data, --out")
     try:
-        config = load_config(args.config, overrides)
+        config = load_config(args.config, options)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
@@ -212,11 +212,12 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from cxr.model.bundle import BundleRejected, bundle_path, load_bundle, load_probe
+    from cxr.model.bundle import BundleRejected, load_probe
     from cxr.model.export import verify
+    from cxr.registry import chosen_bundle
 
     try:
-        bundle = load_bundle(bundle_path(args.model or settings().model))
+        bundle = chosen_bundle(args.model)
         difference = verify(bundle, load_probe(bundle.path).films)
     except BundleRejected as error:
         return _failed(error)
@@ -225,12 +226,13 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _card(args: argparse.Namespace) -> int:
-    from cxr.model.bundle import BundleRejected, bundle_path, load_bundle
+    from cxr.model.bundle import BundleRejected
+    from cxr.registry import chosen_bundle
     from cxr.report.markdown import to_markdown
     from cxr.report.model_card import document
 
     try:
-        bundle = load_bundle(bundle_path(args.model or settings().model))
+        bundle = chosen_bundle(args.model)
         text = to_markdown(document(bundle.card, bundle.sha256))
         if args.markdown is None:
             print(text, end="")

@@ -21,6 +21,7 @@ from cxr.evaluation.stored import HELD_OUT, load_evaluation, save, store
 from cxr.evaluation.words import NOT_IN_MODEL, interval
 from cxr.model.bundle import BundleRejected, bundle_path, load_bundle
 from cxr.model.engine import Engine
+from cxr.registry import chosen_bundle
 from cxr.report.evaluation import document
 from cxr.report.html import to_html
 from cxr.report.pdf import to_pdf
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         print("--images needs --labels.", file=sys.stderr)
         return 2
     try:
-        engine = Engine(load_bundle(bundle_path(args.model or settings().model)))
+        engine = Engine(chosen_bundle(args.model))
         # An imported model comes without the patients it was trained on: what is stored can't be called held out.
         args.held_out = args.held_out or (args.store and engine.bundle.card.data is not None)
         films = _films(args, engine)

@@ -22,13 +22,39 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CXR_", toml_file=ROOT / "cxr.toml", frozen=True, extra="forbid")
 
     models_dir: Path = Field(ROOT / "models", description="Folder of the model bundles, one folder each.")
-    model: str = Field("default", description="Name of the bundle that serves.")
+    model: str | None = Field(
+        None,
+        description="Name of the bundle that serves, whatever was promoted; without it the one promoted last, at first "
+        "`default`.",
+    )
     data: Path | None = Field(
         None,
         description="Folder in the layout of the Kaggle release that the page Dataset shows; else NIH's table alone.",
     )
     evaluations_dir: Path = Field(
-        ROOT / "evaluations", description="Where `evaluate --save` keeps evaluations on other test sets for the page."
+        ROOT / "evaluations",
+        description="Where `evaluate --save` keeps evaluations on other test sets, and `gate --data` what it compared.",
+    )
+    runs_dir: Path = Field(
+        ROOT / "runs", description="Where training jobs keep configuration, curves, log and checkpoints, a folder each."
+    )
+    job_grace_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        60.0, description="How long a cancelled job may take to save a checkpoint before it is ended."
+    )
+    ray_address: Annotated[str, Field(pattern=r"^https?://[^/\s]+$")] | None = Field(
+        None, description="Address of a Ray cluster's dashboard, such as `http://head:8265`, to which jobs may be sent."
+    )
+    ray_gpus: Annotated[int, Field(ge=0)] = Field(
+        1, description="GPUs of one node that a job takes which leaves the choice to the cluster."
+    )
+    ray_cpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = Field(
+        1.0, description="Processors that a job takes of the cluster."
+    )
+    ray_resources: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        {}, description='What else a node has to have for a job, in the cluster\'s own words, such as `{"films": 1}`.'
+    )
+    ray_python: str | None = Field(
+        None, description="Python on the cluster's nodes that has what requirements.txt names; else the app's own path."
     )
     cache_dir: Path = Field(
         ROOT / "cache", description="Where training keeps its decoded films, and the dataset page where films lie."

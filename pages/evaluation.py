@@ -5,8 +5,8 @@ import streamlit as st
 from cxr.evaluation.stored import HELD_OUT, saved
 from cxr.evaluation.words import interval
 from cxr.model.bundle import BundleRejected, bundle_names
+from cxr.registry import serving_name
 from cxr.report.evaluation import NOT_HELD_OUT
-from cxr.settings import settings
 from cxr.ui.evaluation.downloads import show_downloads
 from cxr.ui.evaluation.separation import choose_task, show_separation, show_threshold
 from cxr.ui.evaluation.source import command, evaluated, evaluated_on
@@ -30,7 +30,7 @@ SECTIONS = (
 )
 
 names = bundle_names()
-serving = settings().model
+serving = serving_name()
 heading, model_place, set_place = st.columns([3, 1, 1], vertical_alignment="bottom")
 heading.title("How good is it?", anchor=False)
 name = model_place.selectbox(

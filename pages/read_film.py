@@ -107,5 +107,5 @@ verdict = decide(given.prediction.probabilities, card.operating_point(point))
 with film_place:
     show_film(session, chosen, verdict, engine.bundle)
 with verdict_place:
-    show_verdict(given, verdict, card)
+    show_verdict(given, verdict, engine.bundle)
     show_labels(chosen, session.films[chosen].labels)

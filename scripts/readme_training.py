@@ -68,3 +68,17 @@ def training_speed() -> str:
             f"Training at the default backbone and size on {measured['machine']['cores']} cores: {training}.",
         ]
     )
+
+
+def gate_sentence() -> str:
+    """What benchmarks/gate.py measured."""
+    measured = json.loads((ROOT / "benchmarks" / "gate.json").read_text())
+    said = {worse: ", ".join(_refused(row) for row in measured if row["worse_by"] == worse) for worse in (0.0, 0.05)}
+    return (
+        f"In simulated pairs of models the gate refuses, of candidates as good as the champion, {said[0.0]}; of candidates "
+        f"worse by 0.05 in AUROC, {said[0.05]} (`python -m benchmarks.gate`)."
+    )
+
+
+def _refused(row: dict[str, float]) -> str:
+    return f"{row['refused']:.0%} on {row['films']:,} films"

@@ -237,6 +237,7 @@ def updated(text: str) -> str:
         "bootstrap": bootstrap,
         "against": lambda: readme_training.against(load_bundle(ROOT / "models" / "default").card),
         "training": readme_training.training_speed,
+        "gate": readme_training.gate_sentence,
     }
     for name, write in parts.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)

@@ -16,7 +16,19 @@ LAYERS: Final = (
     ("cxr.findings", "cxr.settings", "cxr.files"),
     ("cxr.model", "cxr.dataset", "cxr.radiograph", "cxr.samples"),
     ("cxr.training", "cxr.evaluation"),
-    ("cxr.worklist", "cxr.jobs", "cxr.registry", "cxr.report", "cxr.classify", "cxr.evaluate", "cxr.cli"),
+    (
+        "cxr.worklist",
+        "cxr.jobs",
+        "cxr.registry",
+        "cxr.gate",
+        "cxr.promotion",
+        "cxr.report",
+        "cxr.classify",
+        "cxr.evaluate",
+        "cxr.cli",
+        "cxr.cli_jobs",
+        "cxr.cli_models",
+    ),
     ("cxr.ui", "cxr.__main__"),
     ("app", "pages"),
 )
@@ -154,6 +166,15 @@ def test_nothing_that_serving_imports_brings_them_along() -> None:
     program = f"import cxr.classify, sys; print(*sorted({TRAINING_ONLY} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_what_starts_and_watches_jobs_imports_neither() -> None:
+    """Not even the worker does before its turn has come, nor the checks before a job is queued."""
+    modules = tuple(name for name in SOURCES if f"{name}.".startswith("cxr.jobs."))
+    reached = _reached((*modules, "cxr.cli_jobs"))
+    assert {"cxr.jobs.worker", "cxr.jobs.data_checks", "cxr.training.parent", "psutil", "pynvml"} <= reached
+    guilty = {module for module in reached if module.split(".")[0] in TRAINING_ONLY}
+    assert not guilty, f"{guilty} on import of {[m for m in reached if ON_IMPORT.get(m, set()) & guilty]}"
 
 
 def _lines(file: Path) -> int:

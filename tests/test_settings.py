@@ -22,7 +22,7 @@ def toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_without_a_file_and_variables_the_defaults_hold(toml: Path) -> None:
     found = Settings()
-    assert (found.model, found.threads, found.max_megapixels) == ("default", 0, 64.0)
+    assert (found.model, found.threads, found.max_megapixels) == (None, 0, 64.0)
     assert (found.models_dir, found.cache_dir) == (ROOT / "models", ROOT / "cache")
 
 

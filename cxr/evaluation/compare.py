@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm, rankdata
 
-from cxr.evaluation.metrics import CONFIDENCE, MIN_PATIENTS, Resamples, auroc, enough, estimate
+from cxr.evaluation.metrics import CHUNK, CONFIDENCE, MIN_PATIENTS, Resamples, auroc, enough, estimate
 from cxr.evaluation.precision import check_scored
 from cxr.model.card import Estimate
 
@@ -120,6 +120,64 @@ def paired_auroc(
     if not enough(labels, resamples.patients):
         return None
     return paired_difference(lambda w: auroc(labels, scores_a, w), lambda w: auroc(labels, scores_b, w), resamples)
+
+
+def matched_sensitivities(
+    labels: np.ndarray, scores_a: np.ndarray, scores_b: np.ndarray, threshold_b: float
+) -> tuple[Statistic, Statistic]:
+    """Sensitivity of two models, both where they flag as few negatives as the second does at its threshold.
+
+    In each resample the specificity is the one that the second has there. So the first is measured as if it were set to
+    raise no more false alarms than the second does, whatever the scales of the two.
+
+    Args:
+        labels: (n,) 0 or 1.
+        scores_a, scores_b: (n,) any finite numbers, higher = more likely positive.
+        threshold_b: the second flags scores at it and above.
+    """
+    negative = labels == 0
+    rests = negative & (scores_b < threshold_b)
+
+    def at(scores: np.ndarray) -> Statistic:
+        def sensitivity(w: np.ndarray | None) -> np.ndarray:
+            rows = np.ones((1, len(labels)), np.float32) if w is None else w
+            with np.errstate(invalid="ignore"):
+                specificity = (rows @ rests).astype(np.float64) / (rows @ negative)
+            return sensitivity_at_specificity(labels, scores, specificity, rows)
+
+        return sensitivity
+
+    return at(scores_a), at(scores_b)
+
+
+def sensitivity_at_specificity(
+    labels: np.ndarray, scores: np.ndarray, specificity: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """The largest sensitivity of all thresholds that leave at least such a share of the negatives unflagged.
+
+    Args:
+        labels: (n,) 0 or 1; scores: (n,), higher = more likely positive; weights: (r, n) weight of each film.
+        specificity: (r,) in 0..1, for each row of weights.
+
+    Returns:
+        float64 (r,), NaN in rows in which one class has no weight.
+    """
+    order = np.argsort(scores, kind="stable")[::-1]
+    # Equal scores are flagged together.
+    ends = np.flatnonzero(np.r_[np.diff(scores[order]) != 0, True])
+    positive = labels[order].astype(bool)
+    values = np.empty(len(weights))
+    for first in range(0, len(weights), CHUNK):
+        rows = weights[first : first + CHUNK][:, order].astype(np.float64)
+        found = np.cumsum(np.where(positive, rows, 0), axis=1)[:, ends]
+        alarms = np.cumsum(np.where(positive, 0, rows), axis=1)[:, ends]
+        allowed = (1 - specificity[first : first + CHUNK]) * alarms[:, -1]
+        # Weights are counts, so what rounding adds is far below what a film weighs.
+        reached = (alarms <= allowed[:, None] + 1e-6).sum(1)
+        at = np.where(reached > 0, found[np.arange(len(rows)), np.maximum(reached, 1) - 1], 0.0)
+        with np.errstate(invalid="ignore"):
+            values[first : first + CHUNK] = np.where(alarms[:, -1] > 0, at / found[:, -1], np.nan)
+    return values
 
 
 def _placements(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,6 @@ from cxr.dataset.labelled import LabelledFilms, UnusableDataset
 from cxr.dataset.splits import SPLITS
 from cxr.dataset.table import release
 from cxr.evaluation.evaluate import evaluate
-from cxr.evaluation.metrics import MIN_PATIENTS, enough
 from cxr.evaluation.run import report_of, score_films
 from cxr.evaluation.stored import HELD_OUT, store
 from cxr.evaluation.thresholds import Scored, operating_points
@@ -36,7 +35,10 @@ from cxr.training.calibration import fit_platt, uncalibrated
 from cxr.training.config import TrainingConfig
 from cxr.training.data import TrainingData, open_training_data
 from cxr.training.fit import class_weights, fit, start_from_prior
+from cxr.training.listener import SILENT, Listener
 from cxr.training.parent import check_patients, load_parent, start_from
+from cxr.training.parts import too_few
+from cxr.training.patients import keep_patients
 from cxr.training.run import EpochMetrics, Progress, RunDirectory
 
 SHIFT_FILMS: Final = 24
@@ -51,6 +53,7 @@ def finetune(
     report: Callable[[str], None] = lambda line: None,
     *,
     restart: bool = False,
+    listener: Listener = SILENT,
 ) -> Bundle:
     """Train, calibrate, evaluate and write a bundle.
 
@@ -65,10 +68,11 @@ def finetune(
             same run is gone on with.
         report: gets a line about each step.
         restart: begin anew instead.
+        listener: hears how training goes, and may stop it.
 
     Raises:
-        UnusableDataset, ValueError, WeightsUnavailable, TrainingDiverged, BundleRejected, FileExistsError: with one
-            sentence each; `out` is then as it was.
+        UnusableDataset, ValueError, WeightsUnavailable, TrainingDiverged, TrainingStopped, BundleRejected,
+            FileExistsError: with one sentence each; `out` is then as it was.
     """
     check_writable(out)
     devices.prepare(config)
@@ -78,7 +82,7 @@ def finetune(
     for name, count in _counts(films).items():
         report(f"{name}: {count.films} films of {count.patients} patients")
     if parent is not None:
-        check_patients(parent, films, data)
+        check_patients(parent, films.split_hash, films.metadata.index, data)
     directory = RunDirectory(run, config, _identity(films), restart=restart)
 
     imagenet = config.imagenet and parent is None
@@ -88,13 +92,16 @@ def finetune(
     start_from_prior(model, films.train.labels, config)
     if parent is not None:
         start_from(model, parent)
-    progress = fit(model, films.train, films.validation, config, directory, lambda epoch: report(_line(epoch, config)))
+    progress = fit(
+        model, films.train, films.validation, config, directory, lambda epoch: report(_line(epoch, config)), listener
+    )
     report(f"kept epoch {progress.best_epoch}; calibrating and evaluating")
     card = _card(out.name, model, films, data.name, config, progress, parent)
     bundle = write_bundle(out, model, card, probe_films(config.input_size))
     engine = Engine(bundle)
     scored, cases = score_films(engine, films.test, HELD_OUT, release().boxes)
-    return store(bundle, report_of(engine, scored, cases, held_out=True), scored)
+    stored = store(bundle, report_of(engine, scored, cases, held_out=True), scored)
+    return keep_patients(stored, films.metadata["patient"], films.split, parent)
 
 
 def _card(
@@ -212,11 +219,8 @@ def _counts(films: TrainingData) -> dict[str, SplitCount]:
 
 def _check_patients_suffice(films: TrainingData) -> None:
     for name, (abnormal, patients) in _parts(films).items():
-        if not enough(abnormal, patients.to_numpy()):
-            raise UnusableDataset(
-                f"The {name} patients have {int(abnormal.sum())} abnormal films and {int((1 - abnormal).sum())} "
-                f"without findings; films of at least {MIN_PATIENTS} patients are needed of each."
-            )
+        if sentence := too_few(name, abnormal, patients.to_numpy()):
+            raise UnusableDataset(sentence)
 
 
 def _line(epoch: EpochMetrics, config: TrainingConfig) -> str:

@@ -8,7 +8,7 @@ from cxr.model.bundle import CARD_FILE, BundleRejected, bundle_path, file_sha256
 from cxr.model.card import Card
 from cxr.model.engine import Engine
 from cxr.model.verdict import RESEARCH_NOTICE
-from cxr.settings import settings
+from cxr.registry import check_same, serving
 from cxr.ui.words import estimate_words, plain, short_hashes
 
 
@@ -29,21 +29,37 @@ def engine_of(name: str) -> Engine:
 
 
 def serving_engine() -> Engine:
-    """The engine of the serving bundle; a changed bundle is loaded anew. A rejected one stops the page."""
-    name = settings().model
+    """The engine of the bundle that serves now: of another as soon as it is promoted. A rejected one stops the page."""
+    engine = _serving()
+    if isinstance(engine, str):
+        st.error(f"{engine} No film can be read until this is mended.", icon=":material/error:")
+        st.stop()
+    return engine
+
+
+def _serving() -> Engine | str:
+    """The engine of the serving bundle; or why there is none, in one sentence."""
     try:
-        return engine_of(name)
+        model = serving()
+        engine = engine_of(model.name)
+        check_same(model, engine.bundle)
+        return engine
     except OSError:
-        st.error("The serving model is being replaced. Reload the page in a moment.", icon=":material/error:")
-        st.stop()
+        return "The serving model is being replaced; reload the page in a moment."
     except BundleRejected as error:
-        st.error(f"{error} No film can be read until this is mended.", icon=":material/error:")
-        st.stop()
+        return str(error)
 
 
 def show_notice() -> None:
-    """What stands above every page: what this software is not, which model serves, and how good it is on whom."""
-    bundle = serving_engine().bundle
+    """What stands above every page: what this software is not, which model serves, and how good it is on whom.
+
+    Where none can serve, the pages that need one say why; the others can be used.
+    """
+    engine = _serving()
+    if isinstance(engine, str):
+        st.badge(RESEARCH_NOTICE, icon=":material/science:", color="orange")
+        return
+    bundle = engine.bundle
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(RESEARCH_NOTICE, icon=":material/science:", color="orange")
         st.caption(model_sentence(bundle.name, bundle.card))

@@ -12,6 +12,7 @@ from cxr.classify import Reading, Refusal, answer
 from cxr.model.engine import Engine
 from cxr.model.verdict import Verdict, decide
 from cxr.settings import settings
+from cxr.ui.words import plain
 
 KEY: Final = "read_film_readings"
 CHOSEN: Final = "chosen-film"
@@ -113,6 +114,8 @@ def read_new(session: Readings, engine: Engine) -> None:
     An answer is kept as soon as it is there, so a rerun in the middle of a long batch goes on where it was.
     """
     if session.model != engine.bundle.sha256:
+        if session.answers:
+            st.toast(f"Another model serves now: {plain(engine.bundle.name)}. Your films are read anew.")
         session.answers.clear()
         session.model = engine.bundle.sha256
     new = [key for key in session.films if key not in session.answers]

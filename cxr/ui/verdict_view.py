@@ -6,6 +6,7 @@ import streamlit as st
 from cxr.classify import Reading
 from cxr.evaluation.words import NOT_IN_MODEL
 from cxr.findings import display_name
+from cxr.model.bundle import Bundle
 from cxr.model.card import Card, Estimate, OperatingPoint
 from cxr.model.verdict import RESEARCH_NOTICE, FindingVerdict, Verdict
 from cxr.ui.words import (
@@ -21,13 +22,14 @@ COLOURS = {"abnormal": "red", "no finding": "blue", "uncertain": "orange"}
 ROW_HEIGHT = 32
 
 
-def show_verdict(reading: Reading, verdict: Verdict, card: Card) -> None:
-    """Verdict, its reason, what the operating point means, warnings, findings, facts of the film."""
+def show_verdict(reading: Reading, verdict: Verdict, bundle: Bundle) -> None:
+    """Verdict, its reason, what the operating point means, whose it is, warnings, findings, facts of the film."""
+    card = bundle.card
     colour = COLOURS[verdict.name]
     st.header(f":{colour}[{verdict_title(verdict)}]", anchor=False)
     uncertain = "" if card.evaluation is None else uncertain_meaning(verdict.point)
     st.markdown(f"{verdict_reason(verdict)} {point_meaning(verdict.point, card)} {uncertain}")
-    st.caption(f":material/science: {RESEARCH_NOTICE}")
+    st.caption(f":material/science: {RESEARCH_NOTICE} Read by the model **{plain(bundle.name)}**.")
     if explanation := contradiction(verdict):
         st.warning(explanation, icon=":material/warning:")
     for warning in reading.warnings:

@@ -30,7 +30,7 @@ def edit_card(folder, change):
 
 def test_files_are_the_models_outputs_and_nothing_else(tiny_bundle):
     assert {file.name for file in tiny_bundle.path.iterdir()} == {
-        "card.json", "model.keras", "model.onnx", "probe.npz", "report.json", "test.npz",
+        "card.json", "model.keras", "model.onnx", "patients.npz", "probe.npz", "report.json", "test.npz",
     }  # fmt: skip
     logits, maps = predict(load_keras(tiny_bundle), load_probe(tiny_bundle.path).films)
     np.testing.assert_allclose(load_probe(tiny_bundle.path).logits, logits, atol=1e-4)
