@@ -6,6 +6,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 # `make test TORCH=` does without PyTorch (large where it comes with CUDA); the tests that need it are then skipped.
 TORCH ?= yes
+# The same for Ray: `make test RAY=`.
+RAY ?= yes
 
 .PHONY: app test check lock clean
 
@@ -33,6 +35,7 @@ $(VENV)/.dev: $(VENV)/.app requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.lock
 	[ -z "$(TORCH)" ] || $(BIN)/python -m pip install --quiet --no-deps --requirement requirements-xrv.txt
 	[ -z "$(TORCH)" ] || $(BIN)/python -m pip install --quiet torch
+	[ -z "$(RAY)" ] || $(BIN)/python -m pip install --quiet --requirement requirements-ray.txt
 	touch $@
 
 # Pin everything anew, for all supported versions of Python, after a change of requirements*.txt.

@@ -141,10 +141,14 @@ def load_films(films: Catalogue, rows: np.ndarray, size: int, cache: Path) -> La
     Raises:
         UnusableDataset: a film is damaged or can't be decoded.
     """
-    metadata = films.metadata.iloc[rows]
-    stem = fingerprint(films.store.shards, metadata.index)
-    pixels = _squares((films.read(int(row)) for row in rows), len(rows), size, cache / f"films-{size}-{stem}.npy")
-    return LabelledFilms(pixels, films.labels[rows], metadata)
+    kept = squares_file(films, rows, size, cache)
+    pixels = _squares((films.read(int(row)) for row in rows), len(rows), size, kept)
+    return LabelledFilms(pixels, films.labels[rows], films.metadata.iloc[rows])
+
+
+def squares_file(films: Catalogue, rows: np.ndarray, size: int, cache: Path) -> Path:
+    """Where `load_films` keeps the squares of some films, whether or not it has yet."""
+    return cache / f"films-{size}-{fingerprint(films.store.shards, films.metadata.index[rows])}.npy"
 
 
 def load_labelled_films(folder: Path, size: int, cache: Path) -> LabelledFilms:

@@ -1,6 +1,7 @@
 """Fine-tuning of a classifier, in plain Keras 3: it trains under the TensorFlow, JAX and PyTorch backends."""
 
 from collections.abc import Callable
+from time import monotonic
 
 import keras
 import numpy as np
@@ -15,9 +16,18 @@ from cxr.model.export import predict
 from cxr.training import devices
 from cxr.training.config import TrainingConfig
 from cxr.training.data import TrainingBatches
+from cxr.training.listener import (
+    SILENT,
+    Forecast,
+    Listener,
+    SamplePredictions,
+    StepMetrics,
+    TrainingStopped,
+    sample_rows,
+)
 from cxr.training.optimizer import DiscriminativeAdamW, as_numpy
 from cxr.training.run import Checkpoint, EpochMetrics, Progress, RunDirectory
-from cxr.training.watch import TimedModel, Watch
+from cxr.training.watch import Lap, TimedModel, Watch
 
 
 def fit(
@@ -27,6 +37,7 @@ def fit(
     config: TrainingConfig,
     run: RunDirectory,
     report: Callable[[EpochMetrics], None] = lambda epoch: None,
+    listener: Listener = SILENT,
 ) -> Progress:
     """Train a classifier in place and leave it with the weights of its best epoch (or the last: `keep`).
 
@@ -41,6 +52,7 @@ def fit(
         config: see `TrainingConfig`.
         run: the checkpoint in it, if there is one, is where training goes on.
         report: called as each epoch ends.
+        listener: hears how it goes, and may stop it.
 
     Returns:
         Its epochs, and the number of the best.
@@ -48,10 +60,13 @@ def fit(
     Raises:
         ValueError: a batch can't be shared evenly among the GPUs.
         TrainingDiverged: loss or gradients became NaN or infinite. The run keeps its last checkpoint.
+        TrainingStopped: the listener wanted it. The run's checkpoint is that of the last step.
         RunRefused: the run can't be gone on with.
     """
-    training = _Training(classifier, batches, validation, config, run)
+    training = _Training(classifier, batches, validation, config, run, listener)
     while not training.finished:
+        if listener.should_stop():
+            raise TrainingStopped(f"Training was stopped after {training.progress.epoch} of {config.epochs} epochs.")
         training.train_epoch()
         report(training.progress.epochs[-1])
     classifier.set_weights(training.best)
@@ -68,9 +83,11 @@ class _Training:
         validation: LabelledFilms,
         config: TrainingConfig,
         run: RunDirectory,
+        listener: Listener,
     ):
         self.classifier, self.batches, self.validation = classifier, batches, validation
-        self.config, self.run = config, run
+        self.config, self.run, self.listener = config, run, listener
+        self.forecast = Forecast()
         self.progress = run.start
         self.best: list[np.ndarray] = []
         self.replicas = devices.replicas(config)
@@ -81,6 +98,8 @@ class _Training:
         checkpoint = run.load()
         if checkpoint is not None:
             self.progress, self.best = checkpoint.progress, checkpoint.best
+            # The process before may have been killed between the two.
+            run.write_metrics(self.progress.epochs)
         if not self.finished:
             self._compile()
             if checkpoint is not None:
@@ -152,6 +171,9 @@ class _Training:
             start.step,
             lambda *made: self._save(part(*made)),
             self.config.checkpoint_minutes * 60,
+            self.forecast,
+            lambda lap: self.listener.step(self._metrics(number, start.step, lap)),
+            self.listener.should_stop,
         )
         with self.batches.reading():
             history = self.model.fit(
@@ -165,6 +187,7 @@ class _Training:
         if watch.steps != steps:
             raise RuntimeError(f"Epoch {number} ended after {start.step + watch.steps} of {self.batches.steps} steps.")
         done = part(steps, history.history["loss"][0], watch.seconds, watch.waited)
+        trained = monotonic()
         averages = self.optimizer.averages()
         self.classifier.set_weights([averages.get(v.path, as_numpy(v)) for v in self.twin.weights])
         macro, abnormal = score(self.classifier, self.validation)
@@ -187,8 +210,36 @@ class _Training:
         )
         self._save(self.progress)
         self.run.write_metrics(self.progress.epochs)
+        self.listener.epoch(epoch, self._samples())
+        self.forecast.closing = monotonic() - trained
         if self.new_phase and not self.finished:
             self._compile()
+
+    def _metrics(self, number: int, first_step: int, lap: Lap) -> StepMetrics:
+        """How it goes in epoch `number`, whose first steps an earlier process has made."""
+        steps, step, epochs = self.batches.steps, first_step + lap.step, self.config.epochs
+        return StepMetrics(
+            epoch=number,
+            step=step,
+            epochs=epochs,
+            steps=steps,
+            loss=lap.loss,
+            learning_rate=lap.learning_rate,
+            films_per_second=lap.steps * self.config.batch_size / lap.seconds,
+            waiting=lap.waited / lap.seconds,
+            epoch_seconds=self.forecast.seconds(steps, 1),
+            seconds_left=self.forecast.seconds((epochs - number + 1) * steps - step, epochs - number + 1),
+        )
+
+    def _samples(self) -> SamplePredictions | None:
+        """What the classifier says of the films that the listener sees; None if it wants none."""
+        if not self.listener.samples:
+            return None
+        films = self.validation
+        rows = sample_rows(films.abnormal, self.listener.samples)
+        logits, _ = predict(self.classifier, films.pixels[rows])
+        ids = tuple(str(image_id) for image_id in films.metadata.index[rows])
+        return SamplePredictions(ids, films.labels[rows], np.exp(-np.logaddexp(0, -logits)))
 
 
 def _score(epoch: EpochMetrics) -> float:

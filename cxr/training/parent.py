@@ -1,17 +1,22 @@
-"""Starting from a model that there is instead of ImageNet: its backbone, and its head by category."""
+"""Starting from a model that there is instead of ImageNet: its backbone, and its head by category.
 
+Whether a model can be started from is found out without Keras.
+"""
+
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
 from cxr.evaluation.scored import film_key
 from cxr.evaluation.stored import load_evaluation
 from cxr.findings import CATEGORIES
 from cxr.model.bundle import MAPS, Bundle, bundle_path, load_bundle
-from cxr.model.export import load_keras
 from cxr.training.config import TrainingConfig
-from cxr.training.data import TrainingData
+
+if TYPE_CHECKING:
+    import keras
 
 
 def load_parent(config: TrainingConfig) -> Bundle | None:
@@ -32,22 +37,28 @@ def load_parent(config: TrainingConfig) -> Bundle | None:
     return parent
 
 
-def check_patients(parent: Bundle, data: TrainingData, folder: Path) -> None:
+def check_patients(parent: Bundle, split: str, image_ids: Iterable[object], folder: Path) -> None:
     """Refuse a parent by whose training the test patients of the new model are known, or whose own would train it.
 
     A parent of the same split is fine, and one that was tested on none of these films. Of an imported model nobody
     can tell: its card says so.
 
+    Args:
+        parent: of `load_parent`.
+        split: hash of the new model's split.
+        image_ids: of all its films.
+        folder: that they come from.
+
     Raises:
         ValueError: its split is another of the same films, or can't be told.
     """
     known = parent.card.data
-    if known is None or known.hash == data.split_hash:
+    if known is None or known.hash == split:
         return
     evaluation = load_evaluation(parent)
     if evaluation is not None:
         tested = set(evaluation.films.metadata.index)
-        if not any(film_key(str(image_id)) in tested for image_id in data.metadata.index):
+        if not any(film_key(str(image_id)) in tested for image_id in image_ids):
             return
     raise ValueError(
         f"The model {parent.name} was made with other patients of {folder} held out: its test patients would train "
@@ -55,7 +66,7 @@ def check_patients(parent: Bundle, data: TrainingData, folder: Path) -> None:
     )
 
 
-def start_from(classifier: keras.Model, parent: Bundle) -> None:
+def start_from(classifier: "keras.Model", parent: Bundle) -> None:
     """Copy a parent's weights: the backbone's layer by layer, the head's by category.
 
     The layers are matched by their order, which the backbone decides: Keras numbers unnamed ones anew in each model. A
@@ -64,6 +75,8 @@ def start_from(classifier: keras.Model, parent: Bundle) -> None:
     Raises:
         ValueError: a layer has other shapes in the parent.
     """
+    from cxr.model.export import load_keras
+
     model = load_keras(parent)
     ours, theirs = ([x for x in m.layers if x.weights and x.name != MAPS] for m in (classifier, model))
     shapes = [[[w.shape for w in layer.weights] for layer in layers] for layers in (ours, theirs)]

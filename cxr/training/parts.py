@@ -8,6 +8,7 @@ import pandas as pd
 from cxr.dataset.labelled import Catalogue, LabelledFilms, UnusableDataset
 from cxr.dataset.official import OfficialLists, read_official_lists, split_officially
 from cxr.dataset.splits import check_disjoint, split_by_patient, split_hash
+from cxr.evaluation.metrics import MIN_PATIENTS, enough
 from cxr.model.card import Card
 from cxr.training.config import TrainingConfig
 
@@ -33,6 +34,22 @@ def split_films(
         split = split_officially(patients, strata, config.fractions, config.split_seed, lists)
     check_disjoint(patients, split)
     return split
+
+
+def too_few(name: str, abnormal: np.ndarray, patients: np.ndarray) -> str | None:
+    """Why a split has too few patients to train or to measure with, in one sentence; None if it has enough.
+
+    Args:
+        name: of the split.
+        abnormal: (n,), 1 where a film is.
+        patients: (n,), of the films.
+    """
+    if enough(abnormal, patients):
+        return None
+    return (
+        f"The {name} patients have {int(abnormal.sum())} abnormal films and {int((1 - abnormal).sum())} without "
+        f"findings; films of at least {MIN_PATIENTS} patients are needed of each."
+    )
 
 
 def held_out(films: LabelledFilms, card: Card, where: Path | str) -> LabelledFilms:

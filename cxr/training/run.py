@@ -1,4 +1,7 @@
-"""A training run on disk: `config.json`, `metrics.csv`, and a checkpoint that is replaced in one step."""
+"""A training run on disk: `config.json`, `metrics.csv`, and a checkpoint that is replaced in one step.
+
+Keras is imported when a run begins, so that others can read of it what they need without.
+"""
 
 import csv
 import io
@@ -9,7 +12,6 @@ from pathlib import Path
 from typing import Final
 from zipfile import BadZipFile
 
-import keras
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -102,6 +104,8 @@ class RunDirectory:
     """
 
     def __init__(self, folder: Path, config: TrainingConfig, films: str, *, restart: bool = False):
+        import keras
+
         self.folder = folder
         self.start = Progress(films=films, backend=f"{keras.backend.backend()}, Keras {keras.__version__}")
         if folder.is_dir() and any(folder.iterdir()):

@@ -1,20 +1,44 @@
 """What is watched while a model trains: that it still learns numbers, how long it waits for films, when to save."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
 import keras
 import numpy as np
 
+from cxr.training.listener import Forecast, TrainingStopped
 from cxr.training.optimizer import NEVER, DiscriminativeAdamW, as_numpy
 
 GRADIENTS_EVERY: Final = 10
 """Steps between looks at the gradients: the optimizer notes the step anyway, and asking each time would take time."""
+TELL_SECONDS: Final = 1.0
+"""Shortest time between two reports of how it goes, but for the first and the last step of an epoch."""
 
 
 class TrainingDiverged(RuntimeError):
     """Loss or gradients are no longer numbers; the message is one sentence that says where and what to try."""
+
+
+@dataclass(frozen=True)
+class Lap:
+    """Some steps, one after the other.
+
+    Attributes:
+        step: of the epoch part, the last of them, from 1.
+        steps: how many.
+        loss: their mean.
+        learning_rate: of the head, after them.
+        seconds, waited: that they took, and of these for the next films.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    seconds: float
+    waited: float
 
 
 class TimedModel(keras.Model):
@@ -51,6 +75,9 @@ class Watch(keras.callbacks.Callback):
         first_step: steps of it that an earlier process has made.
         save: called between two steps with the steps made so far, their mean loss, seconds and seconds waited.
         save_seconds: longest time between two such calls.
+        forecast: notes what the steps take.
+        tell: called about every `TELL_SECONDS` with the steps since the last call.
+        should_stop: asked after each step but the last, after which the epoch ends anyway.
     """
 
     def __init__(
@@ -60,6 +87,9 @@ class Watch(keras.callbacks.Callback):
         first_step: int,
         save: Callable[[int, float, float, float], None],
         save_seconds: float,
+        forecast: Forecast,
+        tell: Callable[[Lap], None],
+        should_stop: Callable[[], bool],
     ):
         super().__init__()
         self.optimizer = optimizer
@@ -67,8 +97,13 @@ class Watch(keras.callbacks.Callback):
         self.first_step = first_step
         self.save = save
         self.save_seconds = save_seconds
+        self.forecast = forecast
+        self.tell = tell
+        self.should_stop = should_stop
         self.between = 0.0
         self.steps = 0
+        # Steps, sum of their losses, seconds and seconds waited when it was last told how it goes.
+        self.told = (0, 0.0, 0.0, 0.0)
 
     @property
     def seconds(self) -> float:
@@ -92,14 +127,30 @@ class Watch(keras.callbacks.Callback):
         loss = float((logs or {})["loss"])
         if not np.isfinite(loss):
             self._stop(f"the loss became {loss}", self.first_step + self.steps)
+        self.forecast.step_took(monotonic() - self.step_ended)
         # The end of the epoch saves by itself.
-        due = monotonic() - self.saved >= self.save_seconds and self.steps < self.params["steps"]
+        last = self.steps == self.params["steps"]
+        stopping = not last and self.should_stop()
+        due = stopping or (not last and monotonic() - self.saved >= self.save_seconds)
         if due or self.steps % GRADIENTS_EVERY == 0:
             self.check_gradients()
         if due:
             self.save(self.steps, loss, self.seconds, self.waited)
             self.saved = monotonic()
+        if stopping:
+            raise TrainingStopped(f"Training was stopped in epoch {self.epoch}, step {self.first_step + self.steps}.")
+        if last or self.steps == 1 or self.seconds - self.told[2] >= TELL_SECONDS:
+            self._tell(loss)
         self.step_ended = monotonic()
+
+    def _tell(self, loss: float) -> None:
+        # Under JAX the optimizer's variables are those of the last step only once the model has been asked for.
+        _ = self.model
+        now = (self.steps, self.steps * loss, self.seconds, self.waited)
+        steps, total, seconds, waited = (new - old for new, old in zip(now, self.told, strict=True))
+        rate = float(as_numpy(self.optimizer.learning_rate))
+        self.tell(Lap(self.steps, int(steps), total / steps, rate, seconds, waited))
+        self.told = now
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.check_gradients()

@@ -1,7 +1,8 @@
 """A training run on handmade films in a process of its own, which may be killed, or have another backend of Keras.
 
-`python handmade_run.py RUN_FOLDER TRAINING_OPTIONS_AS_JSON [--kill N | DEVICE …]` prints how it went as JSON, and last
-what was imported of the three backends. With `--kill` it kills itself in the middle of writing checkpoint N.
+`python handmade_run.py RUN_FOLDER TRAINING_OPTIONS_AS_JSON [--kill N | --stop N | DEVICE …]` prints how it went as
+JSON, and last what was imported of the three backends. With `--kill` it kills itself in the middle of writing
+checkpoint N. With `--stop` it is asked to stop after step N, is gone on with, and prints what a listener heard.
 """
 
 import json
@@ -23,7 +24,8 @@ from cxr.training import devices
 from cxr.training import run as run_module
 from cxr.training.config import TrainingConfig
 from cxr.training.fit import fit
-from cxr.training.run import Progress, RunDirectory
+from cxr.training.listener import SILENT, Listener, SamplePredictions, StepMetrics, TrainingStopped
+from cxr.training.run import EpochMetrics, Progress, RunDirectory
 
 BACKBONE = "handmade"
 OPTIONS = {"backbone": BACKBONE, "imagenet": False, "input_size": SIDE, "batch_size": 8, "learning_rate": 3e-3}
@@ -52,13 +54,36 @@ def initial(config: TrainingConfig) -> keras.Model:
     return classifier
 
 
-def train(run: Path, options: dict[str, object]) -> tuple[keras.Model, Progress]:
+class Heard(Listener):
+    """Keeps what it hears, and stops the run when it has been asked so often whether to; that is as often as there are
+    steps: not after the last one of an epoch, but before the first."""
+
+    samples = 6
+
+    def __init__(self, stop_after: float = float("inf")):
+        self.steps: list[StepMetrics] = []
+        self.epochs: list[tuple[EpochMetrics, SamplePredictions | None]] = []
+        self.left = stop_after
+
+    def step(self, metrics: StepMetrics) -> None:
+        self.steps.append(metrics)
+
+    def epoch(self, metrics: EpochMetrics, samples: SamplePredictions | None) -> None:
+        self.epochs.append((metrics, samples))
+
+    def should_stop(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def train(run: Path, options: dict[str, object], listener: Listener = SILENT) -> tuple[keras.Model, Progress]:
     """Train on handmade films; returns the model and how it went."""
     config = TrainingConfig.model_validate(OPTIONS | options)
     devices.prepare(config)
     classifier = initial(config)
     batches = HandmadeBatches(handmade_films(FILMS), config.batch_size)
-    progress = fit(classifier, batches, handmade_films(24, seed=1), config, RunDirectory(run, config, "handmade"))
+    directory = RunDirectory(run, config, "handmade")
+    progress = fit(classifier, batches, handmade_films(24, seed=1), config, directory, listener=listener)
     return classifier, progress
 
 
@@ -81,6 +106,15 @@ def main(arguments: Sequence[str]) -> None:
     run, options, *chosen = arguments
     if chosen[:1] == ["--kill"]:
         kill_while_saving(int(chosen[1]))
+    elif chosen[:1] == ["--stop"]:
+        try:
+            train(Path(run), json.loads(options), Heard(int(chosen[1])))
+        except TrainingStopped as stopped:
+            print(stopped)
+        heard = Heard()
+        train(Path(run), json.loads(options), heard)
+        print(json.dumps([metrics.model_dump() for metrics in heard.steps]))
+        return
     elif chosen:
         import tensorflow as tf
 

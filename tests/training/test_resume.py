@@ -55,9 +55,13 @@ def test_killed_while_saving_it_goes_on_to_the_same_curve(saved, uninterrupted, 
 
 
 def test_a_finished_run_does_not_train_again(uninterrupted, whole_folder):
+    rows = (whole_folder / "metrics.csv").read_text()
+    # As if it had been killed after its last checkpoint.
+    (whole_folder / "metrics.csv").unlink()
     before = (whole_folder / "checkpoint.npz").stat().st_mtime_ns
     model, progress = train(whole_folder, EVERY_STEP)
     assert progress == uninterrupted[1]
+    assert (whole_folder / "metrics.csv").read_text() == rows
     assert (whole_folder / "checkpoint.npz").stat().st_mtime_ns == before
     for ours, theirs in zip(model.get_weights(), uninterrupted[0].get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
