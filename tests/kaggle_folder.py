@@ -21,14 +21,14 @@ def labels_of(patient: int, number: int) -> tuple[str, ...]:
     return ("Effusion", "Mass") if number == FILMS_EACH - 1 else ("Mass",)
 
 
-def write_folder(folder: Path) -> Path:
-    """Write it; 120 films of 40 patients, of whom the odd ones have a mass, boxed on their first films."""
+def write_folder(folder: Path, patients: int = PATIENTS) -> Path:
+    """Write it; three films of each patient, of whom the odd ones have a mass, boxed on their first films."""
     rng = np.random.default_rng(0)
     shards: list[list[dict]] = [[] for _ in range(SHARDS)]
     table = [",".join(("", *CATEGORIES))]
     metadata = ["Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position"]
     boxes = ["Image Index,Finding Label,Bbox [x,y,w,h],,,"]
-    for patient in range(1, PATIENTS + 1):
+    for patient in range(1, patients + 1):
         for number in range(FILMS_EACH):
             image_id = f"{patient:08d}_{number:03d}.png"
             labels = labels_of(patient, number)

@@ -1,20 +1,13 @@
 """A running app and a real browser."""
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from kaggle_folder import write_folder
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-
-from cxr.settings import ROOT
+from served import free_port, running_app
 
 # A busy machine may take long over a film; what never comes still fails.
 expect.set_options(timeout=30_000)
@@ -22,39 +15,13 @@ expect.set_options(timeout=30_000)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of an app that runs for these tests, with a data set that was made on the spot."""
-    port = free_port()
-    place = tmp_path_factory.mktemp("app")
-    log = place / "log.txt"
+    place, port = tmp_path_factory.mktemp("app"), free_port()
     data = {"CXR_DATA": str(write_folder(place / "set")), "CXR_CACHE_DIR": str(place / "cache")}
-    with log.open("w") as output:
-        app = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)],
-            cwd=ROOT, env=os.environ | data, stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    try:
-        base = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                urllib.request.urlopen(f"{base}/_stcore/health", timeout=1).read()  # noqa: S310
-                break
-            except OSError:
-                assert app.poll() is None and time.monotonic() < deadline, log.read_text()
-                time.sleep(0.3)
-        yield base
-        assert "Traceback" not in log.read_text()
-    finally:
-        app.terminate()
-        app.wait(timeout=20)
+    with running_app(place, port, **data):
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="session")

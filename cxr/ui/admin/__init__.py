@@ -1,0 +1,1 @@
+"""What the page Admin is made of."""

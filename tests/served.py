@@ -1,0 +1,55 @@
+"""The app, served for a test in a process of its own."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cxr.settings import ROOT
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running_app(place: Path, port: int, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The app on a port, in a process of its own, with some settings; its log must hold no traceback.
+
+    Args:
+        place: folder for its log.
+        port: a free one.
+        settings: `CXR_*` variables.
+    """
+    log = place / "log.txt"
+    with log.open("a") as output:
+        app = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)],
+            cwd=ROOT, env=os.environ | settings, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1).read()
+                break
+            except OSError:
+                assert app.poll() is None and time.monotonic() < deadline, log.read_text()
+                time.sleep(0.3)
+        yield app
+        assert "Traceback" not in log.read_text()
+    finally:
+        app.terminate()
+        try:
+            app.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            # It waits for open pages to let go of it.
+            app.kill()
+            app.wait(timeout=20)
