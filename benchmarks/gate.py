@@ -1,6 +1,6 @@
 """How often the gate refuses a candidate that is as good as the champion, and one that is worse.
 
-    python -m benchmarks.gate [--pairs 40] [--json benchmarks/gate.json]
+    python -m benchmarks.gate [--pairs 20] [--json benchmarks/gate.json]
 
 Simulated scores: on every film the champion and the candidate see the same evidence, and each adds noise of its own, so
 that their scores correlate by 0.7. The champion separates abnormal films by an AUROC of about 0.8, a candidate by as
@@ -20,7 +20,7 @@ from cxr.evaluation.neither import PairedFilms
 from cxr.findings import CATEGORIES, FINDING_INDICES, NO_FINDING_INDEX
 from cxr.model.bundle import bundle_path, load_bundle
 
-FILMS = (283, 1000, 5000)
+FILMS = (283, 1000, 3000)
 WORSE = (0.0, 0.05)
 AUROC = 0.8
 CORRELATION = 0.7
@@ -75,7 +75,7 @@ def refused(films: int, worse: float, pairs: int) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     result = [refused(films, worse, args.pairs) for films in FILMS for worse in WORSE]

@@ -246,8 +246,8 @@ def _card(args: argparse.Namespace) -> int:
 def _import_xrv(args: argparse.Namespace) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from cxr.model.bundle import BundleRejected
+    from cxr.model.export import probe_films
     from cxr.model.xrv import INPUT_SIZE, ImportRefused, download, import_xrv
-    from cxr.training.finetune import probe_films
 
     folder = settings().models_dir / args.name
     if not re.fullmatch(r"\w[\w.-]*", args.name):

@@ -124,7 +124,7 @@ def _line(job: jobs.Job) -> str:
     if job.state is not jobs.State.RUNNING or job.live is None:
         return f"{job.state}: {job.cause}"
     state, at = "stopping" if job.stopping else "running", job.live.at
-    if at is None:
+    if at is None or job.live.trained:
         return f"{state}: {job.live.doing}"
     left = "" if at.seconds_left is None else f", about {seconds_in_words(at.seconds_left)} left"
     return (

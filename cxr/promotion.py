@@ -90,7 +90,7 @@ def gate_report(name: str) -> GateReport:
     )
 
 
-def promote(name: str, who: str, why: str, override: bool = False) -> Entry:
+def promote(name: str, who: str, why: str, override: bool = False, seen: GateReport | None = None) -> Entry:
     """Make a candidate the model that serves; running sessions use it from their next film on.
 
     Args:
@@ -98,20 +98,33 @@ def promote(name: str, who: str, why: str, override: bool = False) -> Entry:
         who, why: the person and the reason, neither empty.
         override: promote although the gate is not passed. It is recorded as such, with what the gate said. A bundle
             whose files or graph do not verify can't be promoted at all.
+        seen: what the gate said when the person decided; None where nobody looked.
 
     Raises:
-        PromotionRefused: the gate is not passed, nobody or no reason is named, it serves already, or the operator has
-            set CXR_MODEL.
+        PromotionRefused: the gate is not passed, nobody or no reason is named, it serves already, the operator has set
+            CXR_MODEL, or since `seen` candidate or champion became another or a further check failed.
         BundleRejected: the bundle can't be used; `RegistryDamaged`: nobody can tell what serves.
         OSError: the record can't be written.
     """
     with _deciding(who, why):
         report = gate_report(name)
+        if seen is not None:
+            _check_seen(seen, report)
         if report.failed and not override:
             said = "; ".join(f"{check.name}: {check.said.rstrip('.')}" for check in report.failed)
             raise PromotionRefused(f"The model {name} does not pass the gate. {said}.", report)
         action: Action = "override" if report.failed else "promote"
         return _changed(action, who, why, report.champion, report.candidate, report)
+
+
+def _check_seen(seen: GateReport, report: GateReport) -> None:
+    """Raise `PromotionRefused` if the gate says something else now than when the person decided."""
+    further = {check.name for check in report.failed} - {check.name for check in seen.failed}
+    if (seen.candidate, seen.champion) != (report.candidate, report.champion) or further:
+        raise PromotionRefused(
+            "Since you looked, the models or what the gate says of them have changed; look again and decide anew.",
+            report,
+        )
 
 
 def going_back() -> Model:
@@ -131,7 +144,7 @@ def going_back() -> Model:
     raise PromotionRefused("There is no earlier model to go back to.")
 
 
-def roll_back(who: str, why: str) -> Entry:
+def roll_back(who: str, why: str, to: Model | None = None) -> Entry:
     """Let the model serve again that served before; done twice, the one before that.
 
     A promotion puts a model on top of those before it, and this takes the top off. There is no gate: what goes back has
@@ -139,14 +152,21 @@ def roll_back(who: str, why: str) -> Entry:
 
     Args:
         who, why: the person and the reason, neither empty.
+        to: the model that the person meant to go back to; None: whichever it is.
 
     Raises:
-        PromotionRefused: there is no earlier model, nobody or no reason is named, or the operator has set CXR_MODEL.
+        PromotionRefused: there is no earlier model, nobody or no reason is named, the operator has set CXR_MODEL, or it
+            is not `to` any more: somebody else, or a second click, went back already.
         BundleRejected: the earlier model can't be used; `RegistryDamaged`: nobody can tell what serves.
         OSError: the record can't be written.
     """
     with _deciding(who, why) as before:
         target = going_back()
+        if to is not None and to != target:
+            raise PromotionRefused(
+                f"Somebody has changed which model serves meanwhile; it would not go back to {to.name} but to "
+                f"{target.name}."
+            )
         bundle = _sound(target.name)
         check_same(target, bundle)
         return _changed("roll back", who, why, before, target, None)

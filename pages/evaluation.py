@@ -30,7 +30,11 @@ SECTIONS = (
 )
 
 names = bundle_names()
-serving = serving_name()
+try:
+    serving = serving_name()
+except BundleRejected:
+    # The record of what serves is damaged; what models did can be looked at all the same.
+    serving = ""
 heading, model_place, set_place = st.columns([3, 1, 1], vertical_alignment="bottom")
 heading.title("How good is it?", anchor=False)
 name = model_place.selectbox(

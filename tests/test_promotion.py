@@ -195,6 +195,36 @@ def test_rolling_back_twice_goes_back_two_promotions_and_a_new_promotion_starts_
     assert [entry.to_model.name for entry in history()] == ["second", "third", "second", "default", "fourth", "default"]
 
 
+def test_who_meant_to_go_back_to_another_model_goes_nowhere(models: Path) -> None:
+    """A second click, and a second administrator who saw the same."""
+    for name in ("second", "third"):
+        promote(name, *WHO)
+    meant = going_back()
+    assert roll_back(*WHO, to=meant).to_model == meant
+    with pytest.raises(PromotionRefused, match="not go back to second but to default"):
+        roll_back(*WHO, to=meant)
+    assert serving_name() == "second"
+
+
+def test_a_decision_holds_for_what_was_seen_only(models: Path) -> None:
+    seen = gate_report("third")
+    promote("second", *WHO)
+    with pytest.raises(PromotionRefused, match="look again"):
+        promote("third", *WHO, seen=seen)
+    with pytest.raises(PromotionRefused, match="look again"):
+        promote("third", *WHO, override=True, seen=seen)
+    assert serving_name() == "second"
+    assert promote("third", *WHO, seen=gate_report("third")).to_model.name == "third"
+
+
+def test_an_override_covers_only_the_failures_that_were_seen(models: Path) -> None:
+    seen = gate_report("second")
+    without_test_films(models / "second")
+    with pytest.raises(PromotionRefused, match="look again"):
+        promote("second", *WHO, override=True, seen=seen)
+    assert serving_name() == "default"
+
+
 def test_a_model_that_was_promoted_more_than_once_is_gone_back_to_step_by_step(models: Path) -> None:
     for name in ("second", "default", "second", "third", "second"):
         promote(name, *WHO)

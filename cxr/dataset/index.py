@@ -6,7 +6,6 @@ and time. A shard that is damaged keeps the films before the damage; what is wro
 
 import hashlib
 import os
-import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from cxr.dataset.kept import draft_of
 from cxr.dataset.shards import Record, parse_labels, parse_record, skim
 from cxr.dataset.table import FilmTable
 from cxr.dataset.tfrecord import (
@@ -180,19 +180,14 @@ def _kept(shard: Path, cache: Path) -> ShardIndex:
 
 
 def _keep(found: ShardIndex, kept: Path) -> None:
-    draft = kept.with_name(f"{kept.stem}-{uuid.uuid4().hex}.draft")
-    try:
-        with draft.open("wb") as file:
-            np.savez_compressed(
-                file,
-                image_ids=found.image_ids,
-                offsets=found.offsets,
-                labels=found.labels,
-                faults=np.array(found.faults, str),
-            )
-        draft.replace(kept)
-    finally:
-        draft.unlink(missing_ok=True)
+    with draft_of(kept) as draft, draft.open("wb") as file:
+        np.savez_compressed(
+            file,
+            image_ids=found.image_ids,
+            offsets=found.offsets,
+            labels=found.labels,
+            faults=np.array(found.faults, str),
+        )
 
 
 def scan(shard: Path) -> ShardIndex:

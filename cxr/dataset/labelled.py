@@ -5,7 +5,6 @@ What there is and where it lies comes from the index of the shards, so that no f
 
 import hashlib
 import os
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import pandas as pd
 
 import cxr.radiograph
 from cxr.dataset.index import FilmStore, index_shards
+from cxr.dataset.kept import kept_array
 from cxr.dataset.metadata import METADATA_NAMES, years
 from cxr.dataset.shards import Record, find_shards
 from cxr.dataset.table import UNKNOWN
@@ -129,7 +129,9 @@ def open_shards(shards: Sequence[Path], cache: Path, metadata: Path | None) -> C
     return Catalogue(store, labels, read_metadata(metadata, ids))
 
 
-def load_films(films: Catalogue, rows: np.ndarray, size: int, cache: Path) -> LabelledFilms:
+def load_films(
+    films: Catalogue, rows: np.ndarray, size: int, cache: Path, heed: Callable[[], None] = lambda: None
+) -> LabelledFilms:
     """Some films of shards, each through the same code that serves.
 
     Args:
@@ -137,12 +139,13 @@ def load_films(films: Catalogue, rows: np.ndarray, size: int, cache: Path) -> La
         rows: intp (m,), which of them.
         size: side of the model's square, pixels.
         cache: folder that keeps the decoded squares (m x size x size bytes), so that a second run starts at once.
+        heed: called before each `DECODE_BATCH` films that are decoded; what it raises ends it.
 
     Raises:
         UnusableDataset: a film is damaged or can't be decoded.
     """
     kept = squares_file(films, rows, size, cache)
-    pixels = _squares((films.read(int(row)) for row in rows), len(rows), size, kept)
+    pixels = _squares((films.read(int(row)) for row in rows), len(rows), size, kept, heed)
     return LabelledFilms(pixels, films.labels[rows], films.metadata.iloc[rows])
 
 
@@ -216,45 +219,21 @@ def fingerprint(files: Sequence[Path], image_ids: Iterable[str]) -> str:
     return facts.hexdigest()[:16]
 
 
-def _squares(records: Iterator[Record], count: int, size: int, kept: Path) -> np.ndarray:
+def _squares(
+    records: Iterator[Record], count: int, size: int, kept: Path, heed: Callable[[], None] = lambda: None
+) -> np.ndarray:
     """The squares of some films, uint8 (count, size, size), decoded into a file, or from it if it is there."""
     if count == 0:
         return np.zeros((0, size, size), np.uint8)
-    return kept_array(kept, (count, size, size), lambda pixels: _decode(records, pixels))
+    return kept_array(kept, (count, size, size), lambda pixels: _decode(records, pixels, heed))
 
 
-def kept_array(file: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], None]) -> np.ndarray:
-    """An array that a file keeps: uint8 of a shape, filled once, read from the disk as it is needed.
-
-    Args:
-        file: where it is kept; taken as it is if it is there.
-        shape: of the array.
-        fill: gets the array and writes into it.
-
-    Raises:
-        OSError: the disk has no room for it.
-    """
-    if not file.is_file():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_name(f"{file.stem}-{uuid.uuid4().hex}.draft")
-        try:
-            array = np.lib.format.open_memmap(draft, "w+", np.uint8, shape)
-            # Writing into a hole of a file on a full disk would end the process instead of raising.
-            with draft.open("r+b") as reserved:
-                os.posix_fallocate(reserved.fileno(), 0, draft.stat().st_size)
-            fill(array)
-            array.flush()
-            draft.replace(file)
-        finally:
-            draft.unlink(missing_ok=True)
-    return np.load(file, mmap_mode="r")
-
-
-def _decode(records: Iterator[Record], pixels: np.ndarray) -> None:
+def _decode(records: Iterator[Record], pixels: np.ndarray, heed: Callable[[], None]) -> None:
     # Decoding releases the interpreter lock, so threads use all cores.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         done = 0
         while batch := list(islice(records, DECODE_BATCH)):
+            heed()
             for film in pool.map(lambda record: square(record, pixels.shape[1]), batch):
                 pixels[done] = film
                 done += 1

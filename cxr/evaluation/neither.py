@@ -57,7 +57,7 @@ def compared(candidate: Bundle, champion: Bundle) -> PairedFilms:
         NotComparable: there are none.
         BundleRejected: an evaluation is of another version of this software.
     """
-    kept = _load(_file(candidate, champion), _models(candidate, champion))
+    kept = _load(comparison_file(candidate.name, champion.name), _models(candidate, champion))
     return shared_test_films(candidate, champion) if kept is None else kept
 
 
@@ -155,7 +155,7 @@ def compare_films(
         patients=np.unique(patients[~seen], return_inverse=True)[1],
         sources=films.metadata["source"].to_numpy(dtype=str)[rows],
     )
-    _save(found, _file(candidate, champion), _models(candidate, champion))
+    _save(found, comparison_file(candidate.name, champion.name), _models(candidate, champion))
     return found
 
 
@@ -187,8 +187,9 @@ def _models(candidate: Bundle, champion: Bundle) -> tuple[str, str]:
     return candidate.model_sha256, champion.model_sha256
 
 
-def _file(candidate: Bundle, champion: Bundle) -> Path:
-    return settings().evaluations_dir / candidate.name / f"against-{champion.name}.npz"
+def comparison_file(candidate: str, champion: str) -> Path:
+    """Where `compare_films` keeps what two models of these names say of films that neither saw."""
+    return settings().evaluations_dir / candidate / f"against-{champion}.npz"
 
 
 def _save(films: PairedFilms, file: Path, models: tuple[str, str]) -> None:

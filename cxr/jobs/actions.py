@@ -3,7 +3,7 @@
 import json
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
@@ -28,6 +28,7 @@ from cxr.jobs.folder import (
     write_event,
     write_part,
 )
+from cxr.jobs.local import devices_of
 from cxr.jobs.lock import locked
 from cxr.jobs.reading import Job, job, seen
 from cxr.jobs.spec import Event, JobRefused, JobSpec, NoSuchJob, State, StopRequest, StoredSpec, StoredState
@@ -38,6 +39,8 @@ LOCK_FILE = ".lock"
 NUMBER_FILE = ".number"
 DELETED_FILE = "deleted.jsonl"
 """Who deleted which job when, a JSON object a line."""
+DRAFT, DELETED = ".draft-", ".deleted-"
+"""How the names begin of folders that are not a job yet, or any more."""
 LOOK_SECONDS = 0.25
 MARGIN_SECONDS = 2.0
 """By which the process may be later than the grace period with ending itself."""
@@ -94,7 +97,7 @@ def resume(job_id: str, who: str) -> Job:
             write_ballast(folder)
             (folder / STOP_FILE).unlink(missing_ok=True)
             event = Event(state=State.QUEUED, time=now(), cause="It was resumed.", who=who)
-            state = StoredState(events=(*found.events, event), ticket=number)
+            state = StoredState(events=(*found.events, event), ticket=number, devices=_devices(stored.spec))
             write_part(folder / STATE_FILE, state)
         except OSError as error:
             raise JobRefused(f"The job {job_id} can't be resumed: {folder}: {error.strerror}.") from error
@@ -109,20 +112,28 @@ def cancel(job_id: str, who: str) -> Job:
 
     Raises:
         NoSuchJob: there is none.
-        JobRefused: it is neither queued nor running.
+        JobRefused: it is neither queued nor running, or the disk is full; then it is told to stop all the same.
     """
-    folder = folder_of(job_id)
+    folder, unwritten = folder_of(job_id), None
     with changing(folder) as stored:
         found = seen(stored, starting=True)
         if not found.state.alive:
             raise JobRefused(f"The job {job_id} is {found.state}; it does not run.")
         if not found.stopping:
-            write_part(folder / STOP_FILE, StopRequest(who=who, time=now()))
+            try:
+                write_part(folder / STOP_FILE, StopRequest(who=who, time=now()))
+            except OSError as error:
+                # Its process can still be told.
+                unwritten = error
     handle = stored.state.handle if stored.state is not None else None
     if handle is not None:
         backend(stored.spec.backend).stop(stored, handle)
         # The process ends itself in time; this is for one that hangs.
         Thread(target=_end_in_time, args=(stored, handle), daemon=True).start()
+    if unwritten is not None:
+        raise JobRefused(
+            f"The job {job_id} was told to stop, but who wants that can't be written down: {unwritten.strerror}."
+        ) from unwritten
     return job(job_id)
 
 
@@ -137,15 +148,27 @@ def delete(job_id: str, who: str) -> None:
     with changing(folder) as stored:
         if seen(stored, starting=True).state.alive:
             raise JobRefused(f"The job {job_id} is queued or running; cancel it first.")
-        gone = folder.with_name(f".deleted-{uuid.uuid4().hex}")
+        gone = folder.with_name(f"{DELETED}{uuid.uuid4().hex}")
         record = {"id": job_id, "model": stored.spec.model, "who": who, "time": now().isoformat()}
         try:
-            with (settings().runs_dir / DELETED_FILE).open("a") as file:
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
             folder.replace(gone)
         except OSError as error:
             raise JobRefused(f"The job {job_id} can't be deleted: {error.strerror}.") from error
+    noted = _noted(record)
     shutil.rmtree(gone, ignore_errors=True)
+    if not noted:
+        # The disk was full, and has the room of the job now.
+        _noted(record)
+
+
+def _noted(record: Mapping[str, str]) -> bool:
+    """Add a line to `DELETED_FILE`; whether that was possible."""
+    try:
+        with (settings().runs_dir / DELETED_FILE).open("a") as file:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    except OSError:
+        return False
+    return True
 
 
 def spec_of(found: Job, **changes: object) -> JobSpec:
@@ -179,12 +202,20 @@ def _numbering() -> Iterator[int]:
     try:
         runs.mkdir(parents=True, exist_ok=True)
         with locked(runs / LOCK_FILE):
+            _clear(runs)
             file = runs / NUMBER_FILE
             said = file.read_text() if file.is_file() else ""
             number = 1 + max(highest_number(), int(said) if said.isdigit() else 0)
             yield number
     except OSError as error:
         raise JobRefused(f"The folder {runs} can't be written to: {error.strerror or error}.") from error
+
+
+def _clear(runs: Path) -> None:
+    """Remove what processes that were killed have left while they made or deleted a job."""
+    for pattern in (f"{DRAFT}*", f"{DELETED}*"):
+        for left in runs.glob(pattern):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _use(number: int) -> None:
@@ -200,17 +231,22 @@ def _of_token(token: str) -> Job | None:
     return None
 
 
+def _devices(spec: JobSpec) -> tuple[str, ...]:
+    """See `StoredState.devices`."""
+    return devices_of(spec) if spec.backend == "local" else ()
+
+
 def _draft(spec: JobSpec, token: str, number: int) -> Path:
     """All that a new job's folder holds, under another name. Raises `OSError`, and leaves nothing behind then."""
     stored = StoredSpec(id=f"{number:04d}-{spec.model}", created=now(), token=token, spec=spec)
     cause = "It was started." if spec.cloned_from is None else f"It was started as a variant of {spec.cloned_from}."
     event = Event(state=State.QUEUED, time=stored.created, cause=cause, who=spec.by)
-    draft = settings().runs_dir / f".draft-{uuid.uuid4().hex}"
+    draft = settings().runs_dir / f"{DRAFT}{uuid.uuid4().hex}"
     draft.mkdir()
     try:
         write_part(draft / SPEC_FILE, stored)
         write_part(draft / CONFIG_FILE, spec.config)
-        write_part(draft / STATE_FILE, StoredState(events=(event,), ticket=number))
+        write_part(draft / STATE_FILE, StoredState(events=(event,), ticket=number, devices=_devices(spec)))
         write_ballast(draft)
     except OSError:
         shutil.rmtree(draft, ignore_errors=True)
@@ -226,7 +262,9 @@ def _launch(stored: StoredJob) -> None:
         write_event(stored, State.FAILED, f"Its process could not be started: {str(error).rstrip('.')}.", "the system")
         return
     if stored.state is not None:
-        write_part(stored.folder / STATE_FILE, stored.state.model_copy(update={"handle": handle}))
+        # Its process runs, and writes its handle there itself if this fails.
+        with suppress(OSError):
+            write_part(stored.folder / STATE_FILE, stored.state.model_copy(update={"handle": handle}))
 
 
 def _end_in_time(stored: StoredJob, handle: str) -> None:

@@ -18,6 +18,11 @@ class Check:
     sentence: str
 
 
+def waits_for(device: str) -> str:
+    """What to say where a job would wait for a device, "cpu" or a GPU with its name."""
+    return f"{device} is busy with another job; this one waits for it."
+
+
 def answered(name: str, problem: str | None, fine: str) -> Check:
     """The answer where something may stand against the job.
 

@@ -4,11 +4,12 @@ import os
 
 from cxr.jobs import machine
 from cxr.jobs.backends import backend
-from cxr.jobs.check import Check, answered
+from cxr.jobs.check import Check, answered, waits_for
 from cxr.jobs.folder import stored_jobs
-from cxr.jobs.local import CPU, devices_of
+from cxr.jobs.local import CPU, busy_with, devices_of
 from cxr.jobs.spec import NAME, JobRefused, JobSpec
 from cxr.jobs.words import bytes_in_words
+from cxr.registry import REGISTRY_FILE
 from cxr.settings import settings
 
 GPU_BYTES = 2 * 1024**3
@@ -32,6 +33,8 @@ def name_problem(name: str) -> str | None:
     """Why a new model can't have a name, in one sentence; None if it can."""
     if not NAME.fullmatch(name):
         return f"A model can't be called {name!r}; use letters, digits, dots and dashes, at most 64."
+    if name.startswith(REGISTRY_FILE):
+        return f"A model can't be called {name!r}; names that begin with {REGISTRY_FILE} are of the models' registry."
     if (settings().models_dir / name).exists():
         return f"There is a model or folder {name} in {settings().models_dir} already; choose another name."
     for job in stored_jobs():
@@ -63,13 +66,7 @@ def _devices(spec: JobSpec) -> list[Check]:
 
 def _free(gpu: machine.Gpu) -> Check:
     what, free = f"{gpu.device} ({gpu.name})", f"{bytes_in_words(gpu.memory_free)} of {bytes_in_words(gpu.memory)}"
-    if _busy(gpu.device):
-        return Check("devices", True, f"{what} is busy with another job; this one waits for it.")
+    if busy_with([gpu.device]) is not None:
+        return Check("devices", True, waits_for(what))
     problem = f"{what} has only {free} free: another program uses it; end that, or choose another GPU."
     return answered("devices", problem if gpu.memory_free < GPU_BYTES else None, f"{what} has {free} free.")
-
-
-def _busy(device: str) -> bool:
-    """Whether a job has a device now, as far as the files say."""
-    running = (job for job in stored_jobs() if job.state is not None and job.state.events[-1].state.alive)
-    return any(job.spec.backend == "local" and device in devices_of(job.spec) for job in running)

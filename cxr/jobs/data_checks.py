@@ -11,15 +11,16 @@ from cxr.dataset.labelled import Catalogue, UnusableDataset, open_folder, square
 from cxr.dataset.official import read_official_lists
 from cxr.dataset.splits import SPLITS, split_hash
 from cxr.jobs import machine
-from cxr.jobs.check import Check, answered
+from cxr.jobs.check import Check, answered, waits_for
 from cxr.jobs.estimate import PARAMETERS, WORKER_BYTES, checkpoint_bytes, disk_bytes, known_pace
+from cxr.jobs.local import busy_with, devices_of
 from cxr.jobs.spec import JobSpec
 from cxr.jobs.words import bytes_in_words, seconds_in_words
 from cxr.model.bundle import BundleRejected
 from cxr.settings import settings
 from cxr.training.parent import check_patients, load_parent
 from cxr.training.parts import split_films, too_few
-from cxr.training.training_films import GIGABYTE
+from cxr.training.training_films import GIGABYTE, TrainingFilms
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,8 @@ def _parent(spec: JobSpec, films: _Films) -> Check:
 
 def _disk(spec: JobSpec, films: _Films) -> Check:
     config, cache = spec.config, settings().cache_dir
-    needed = [(settings().runs_dir, disk_bytes(spec))]
+    train = TrainingFilms(films.catalogue, films.rows("train"), config, cache)
+    needed = [(settings().runs_dir, disk_bytes(spec)), (cache, train.disk_bytes)]
     for name in SPLITS[1:]:
         rows = films.rows(name)
         if not squares_file(films.catalogue, rows, config.input_size, cache).is_file():
@@ -115,6 +117,9 @@ def _disk(spec: JobSpec, films: _Films) -> Check:
 
 
 def _memory(spec: JobSpec, films: _Films) -> Check:
+    if device := busy_with(devices_of(spec)):
+        # What is free then, nobody knows.
+        return Check("memory", True, waits_for(device))
     config = spec.config
     decoded = len(films.rows("train")) * config.input_size**2
     kept = decoded if decoded <= config.memory_gigabytes * GIGABYTE else 0

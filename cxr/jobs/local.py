@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import Thread
 from typing import Final
@@ -60,7 +60,7 @@ class LocalBackend:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment(devices_of(job.spec), os.environ),
+                env=environment(devices_of_job(job), os.environ),
                 # A session of its own, so that nothing that ends the caller's group ends it.
                 start_new_session=True,
             )
@@ -68,6 +68,8 @@ class LocalBackend:
         # Somebody has to take its exit status, or it stays as a zombie while the caller lives.
         Thread(target=child.wait, daemon=True).start()
         if found is None:
+            # Should it live all the same, nobody could tell it from others.
+            child.kill()
             raise OSError(f"the process ended at once; see {LOG_FILE}")
         return str(found)
 
@@ -127,7 +129,7 @@ class LocalBackend:
     @contextmanager
     def turn(self, job: StoredJob, should_stop: Callable[[], bool]) -> Iterator[str]:
         """See `Backend.turn`."""
-        devices = devices_of(job.spec)
+        devices = devices_of_job(job)
         with ExitStack() as locks:
             while not self._take(job, devices, locks):
                 if should_stop():
@@ -155,7 +157,7 @@ class LocalBackend:
 
     def _before(self, job: StoredJob) -> list[StoredJob]:
         """The living jobs of this machine that share a device with a queued job and have it before."""
-        devices, ticket = set(devices_of(job.spec)), job.state.ticket if job.state else math.inf
+        devices, ticket = set(devices_of_job(job)), job.state.ticket if job.state else math.inf
 
         def goes_first(other: StoredJob) -> bool:
             if other.state is None or other.id == job.id or other.spec.backend != job.spec.backend:
@@ -163,15 +165,17 @@ class LocalBackend:
             state = other.state.events[-1].state
             return state is State.RUNNING or (state is State.QUEUED and other.state.ticket < ticket)
 
-        sharing = (other for other in stored_jobs() if goes_first(other) and devices & set(devices_of(other.spec)))
-        return [other for other in sharing if self._lives(other)]
+        sharing = (other for other in stored_jobs() if goes_first(other) and devices & set(devices_of_job(other)))
+        return [other for other in sharing if self.lives(other)]
 
-    def _lives(self, job: StoredJob) -> bool:
+    def lives(self, job: StoredJob) -> bool:
+        """Whether the process of a job is on this machine, and is not known to be dead."""
         handle = job.state.handle if job.state is not None else None
         if handle is None:
             # It is being started at this moment, or never was.
             return held(job.folder / STATE_LOCK)
-        return handle.partition(" ")[0] == platform.node() and self.dead(job, handle) is None
+        here = handle.partition(" ")[0] == platform.node()
+        return here and (self.dead(job, handle) is None or held(job.folder / RUN_LOCK))
 
 
 def devices_of(spec: JobSpec) -> tuple[str, ...]:
@@ -179,6 +183,20 @@ def devices_of(spec: JobSpec) -> tuple[str, ...]:
     if spec.devices != "auto":
         return tuple(sorted(set(spec.devices.split(","))))
     return tuple(sorted(gpu.device for gpu in machine.visible_gpus())) or (CPU,)
+
+
+def devices_of_job(job: StoredJob) -> tuple[str, ...]:
+    """The devices that a job was queued for: what "auto" means differs from process to process."""
+    return (job.state.devices if job.state is not None else ()) or devices_of(job.spec)
+
+
+def busy_with(devices: Collection[str]) -> str | None:
+    """The first of some devices of this machine that a living job has or waits for; None if none of them is."""
+    local = LocalBackend()
+    alive = (job for job in stored_jobs() if job.state is not None and job.state.events[-1].state.alive)
+    ours = [job for job in alive if job.spec.backend == "local" and set(devices) & set(devices_of_job(job))]
+    taken = {device for job in ours if local.lives(job) for device in devices_of_job(job)}
+    return min(taken & set(devices), default=None)
 
 
 def environment(devices: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:

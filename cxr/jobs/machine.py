@@ -2,13 +2,17 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 import psutil
 import pynvml
+
+UNNAMED: Final = "unknown"
+"""Stands for the name of a GPU that does not say it."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +82,23 @@ def look(folders: Mapping[str, Path]) -> Machine:
 
 def disk(folder: Path) -> Disk:
     """The disk of a folder, or of the next one above that exists."""
-    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if _exists(path))
     usage = shutil.disk_usage(existing)
     return Disk(folder, usage.total, usage.free, existing.stat().st_dev)
 
 
+def _exists(path: Path) -> bool:
+    """Whether something is there, as far as this process may see."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def gpus() -> tuple[Gpu, ...]:
-    """The NVIDIA GPUs of this machine; none without a driver."""
-    with _nvml() as there:
-        return tuple(_gpu(number) for number in range(pynvml.nvmlDeviceGetCount())) if there else ()
+    """The NVIDIA GPUs of this machine that answer; none without a driver."""
+    with _nvml() as count:
+        return tuple(gpu for gpu in map(_gpu, range(count)) if gpu is not None)
 
 
 def visible_gpus() -> tuple[Gpu, ...]:
@@ -101,25 +113,34 @@ def visible_gpus() -> tuple[Gpu, ...]:
 
 
 @contextmanager
-def _nvml() -> Iterator[bool]:
-    """NVIDIA's management library, loaded; whether there is one."""
+def _nvml() -> Iterator[int]:
+    """NVIDIA's management library, loaded; how many GPUs it knows, 0 without it."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
-        yield False
+        yield 0
         return
     try:
-        yield True
+        yield _said(pynvml.nvmlDeviceGetCount) or 0
     finally:
-        pynvml.nvmlShutdown()
+        _said(pynvml.nvmlShutdown)
 
 
-def _gpu(number: int) -> Gpu:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(number)
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    try:
-        load = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
-    except pynvml.NVMLError:
-        load = None
-    name = pynvml.nvmlDeviceGetName(handle)
+def _gpu(number: int) -> Gpu | None:
+    """One GPU; None if it does not say what memory it has, as one that fell off the bus: nothing could run there."""
+    handle = _said(pynvml.nvmlDeviceGetHandleByIndex, number)
+    memory = None if handle is None else _said(pynvml.nvmlDeviceGetMemoryInfo, handle)
+    if memory is None:
+        return None
+    rates = _said(pynvml.nvmlDeviceGetUtilizationRates, handle)
+    name = _said(pynvml.nvmlDeviceGetName, handle) or UNNAMED
+    load = None if rates is None else rates.gpu / 100
     return Gpu(f"gpu{number}", name if isinstance(name, str) else name.decode(), memory.total, memory.free, load)
+
+
+def _said(question: Callable[..., Any], *about: Any) -> Any:
+    """The driver's answer; None where it has none."""
+    try:
+        return question(*about)
+    except pynvml.NVMLError:
+        return None

@@ -19,6 +19,7 @@ class Live(JobPart):
         seconds: since it began to run, without its time in the queue and without earlier processes of the job.
         at: the last step that it told of.
         epoch: the last that is complete.
+        trained: no epoch comes any more, so what `at` foretells does not count: calibration and evaluation are left.
         boot, beat: boot id of its machine, and seconds since that was started, as this was written.
         time: the same, for people.
     """
@@ -27,6 +28,7 @@ class Live(JobPart):
     seconds: float
     at: StepMetrics | None
     epoch: EpochMetrics | None
+    trained: bool = False
     boot: str
     beat: float
     time: AwareDatetime

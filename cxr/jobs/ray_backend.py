@@ -141,6 +141,7 @@ class RayBackend:
             HANDLE: name,
             "CXR_RUNS_DIR": str(folder.parent),
             "CXR_MODELS_DIR": str(settings().models_dir.absolute()),
+            "CXR_CACHE_DIR": str(settings().cache_dir.absolute()),
             "CXR_JOB_GRACE_SECONDS": str(settings().job_grace_seconds),
         }
         if "KERAS_BACKEND" in os.environ:

@@ -22,6 +22,10 @@ from cxr.jobs.history import Curves, Samples, read_curves, read_samples
 from cxr.jobs.lock import held
 from cxr.jobs.progress import Live, read_live
 from cxr.jobs.spec import Event, JobRefused, JobSpec, NoSuchJob, State
+from cxr.jobs.words import seconds_in_words
+
+SILENT_SECONDS = 60.0
+"""From then on it is said that a running job, which speaks every 2 s, says nothing."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Job:
         events: the oldest first; the last one says how it is now.
         live: the last word of its process.
         stopping: somebody wants it to stop, and it has not yet.
-        remark: what its backend says of it while it is alive, one sentence; None if nothing.
+        remark: what is to be said of it while it is alive, in sentences: what its backend says, and that there was no
+            sign of life for longer than `SILENT_SECONDS`; None if nothing.
     """
 
     folder: Path
@@ -71,6 +76,14 @@ class Job:
     def resumable(self) -> bool:
         """Whether it can be gone on with."""
         return self.state.resumable
+
+    @property
+    def running_seconds(self) -> float:
+        """For how long it has run, its earlier processes included, by the clocks of their machines."""
+        ends = [event.time for event in self.events[1:]] + [datetime.now(UTC)]
+        spans = zip(self.events, ends, strict=True)
+        # A clock may have been set back.
+        return sum(max(0.0, (end - event.time).total_seconds()) for event, end in spans if event.state is State.RUNNING)
 
     @property
     def silent_seconds(self) -> float | None:
@@ -113,15 +126,15 @@ def seen(stored: StoredJob, starting: bool = False) -> Job:
     events = stored.state.events if stored.state is not None else (lost(stored),)
     if end is not None:
         events = (*events, end)
-    state = events[-1].state
+    state, live = events[-1].state, read_live(stored.folder)
     return Job(
         folder=stored.folder,
         created=stored.stored.created,
         spec=stored.spec,
         events=events,
-        live=read_live(stored.folder),
+        live=live,
         stopping=state.alive and stop_request(stored.folder) is not None,
-        remark=_remark(stored) if state.alive else None,
+        remark=_remark(stored, state, live) if state.alive else None,
     )
 
 
@@ -177,7 +190,8 @@ def _end(stored: StoredJob, starting: bool) -> Event | None:
             why = backend(stored.spec.backend).dead(stored, state.handle)
         except JobRefused as error:
             why = str(error)
-    if why is None:
+    # Where processes have other numbers, as in a container, the lock still tells that it lives.
+    if why is None or held(stored.folder / RUN_LOCK):
         return None
     live = read_live(stored.folder)
     time = max(last.time, live.time) if live is not None else last.time
@@ -187,10 +201,18 @@ def _end(stored: StoredJob, starting: bool) -> Event | None:
     cause = "It was asked to stop and ended before it could say so; what its last checkpoint holds is kept."
     if last.state is State.QUEUED:
         cause = "It was stopped before its turn came."
-    return Event(state=State.CANCELLED, time=max(time, _written(stored.folder, STOP_FILE)), cause=cause, who=stop.who)
+    return Event(state=State.CANCELLED, time=max(time, _written(stored, STOP_FILE)), cause=cause, who=stop.who)
 
 
-def _remark(stored: StoredJob) -> str | None:
+def _remark(stored: StoredJob, state: State, live: Live | None) -> str | None:
+    silent = live.silent_seconds if live is not None and state is State.RUNNING else None
+    said = [_of_backend(stored)]
+    if silent is not None and silent > SILENT_SECONDS:
+        said.append(f"No sign of life for {seconds_in_words(silent)}.")
+    return " ".join(filter(None, said)) or None
+
+
+def _of_backend(stored: StoredJob) -> str | None:
     if stored.state is None or stored.state.handle is None:
         return None
     try:
@@ -213,8 +235,13 @@ def _torn(stored: StoredJob) -> Event | None:
     if not held(stored.folder / RUN_LOCK):
         return None
     cause = "Its state can't be read, but its process is at work."
-    return Event(state=State.RUNNING, time=_written(stored.folder, SPEC_FILE), cause=cause, who="nobody")
+    return Event(state=State.RUNNING, time=_written(stored, SPEC_FILE), cause=cause, who="nobody")
 
 
-def _written(folder: Path, name: str) -> datetime:
-    return datetime.fromtimestamp((folder / name).stat().st_mtime, UTC).replace(microsecond=0)
+def _written(stored: StoredJob, name: str) -> datetime:
+    """When a file of a job was written; if it has vanished meanwhile, when the job was made."""
+    try:
+        seconds = (stored.folder / name).stat().st_mtime
+    except OSError:
+        return stored.stored.created
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=0)

@@ -33,6 +33,7 @@ class Recorder(Listener):
         self.began: float | None = None
         self.at: StepMetrics | None = None
         self.last_epoch: EpochMetrics | None = None
+        self.over = False
         self._steps: StepsFile | None = None
         self._events: EventFile | None = None
         self._foretold = False
@@ -93,6 +94,10 @@ class Recorder(Listener):
                 },
             )
 
+    def trained(self) -> None:
+        """See `Listener.trained`."""
+        self.over = True
+
     def write_progress(self) -> None:
         """Replace `progress.json`; called by one thread. Raises `OSError`."""
         live = Live(
@@ -100,6 +105,7 @@ class Recorder(Listener):
             seconds=0.0 if self.began is None else monotonic() - self.began,
             at=self.at,
             epoch=self.last_epoch,
+            trained=self.over,
             boot=boot_id(),
             beat=boot_seconds(),
             time=now(),

@@ -96,11 +96,13 @@ class StoredState(JobPart):
         events: the oldest first; the last says what the state is, as far as its process could tell.
         ticket: decides who goes first on a device; the lower.
         handle: by which the backend knows the process; None before there is one.
+        devices: of this machine that it was queued for, with which "auto" was replaced; empty where a cluster chooses.
     """
 
     events: tuple[Event, ...] = Field(min_length=1)
     ticket: int
     handle: str | None = None
+    devices: tuple[str, ...] = ()
 
 
 class StoredSpec(JobPart):

@@ -23,6 +23,8 @@ from cxr.model.bundle import (
 from cxr.model.card import Card
 from cxr.model.engine import Engine
 from cxr.model.onnx_graph import onnx_graph
+from cxr.radiograph import model_input, read_radiograph
+from cxr.samples import SAMPLES
 
 PREDICT_BATCH = 64
 
@@ -66,6 +68,12 @@ def write_bundle(folder: Path, model: keras.Model, card: Card, probe_films: np.n
             folder.replace(Path(scratch) / "replaced")
         draft.replace(folder)
     return load_bundle(folder)
+
+
+def probe_films(size: int) -> np.ndarray:
+    """The shipped samples as the model sees them, uint8 (3, size, size): films that any bundle may carry with it."""
+    squares = [model_input(read_radiograph(sample.read()), size) for sample in SAMPLES]
+    return np.rint(np.stack(squares)).astype(np.uint8)
 
 
 def check_writable(folder: Path) -> None:

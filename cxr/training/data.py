@@ -15,6 +15,7 @@ from cxr.dataset.official import read_official_lists
 from cxr.dataset.splits import SPLITS, split_hash
 from cxr.training.config import TrainingConfig
 from cxr.training.film_batches import ThreadedBatches
+from cxr.training.listener import SILENT, TrainingStopped
 from cxr.training.parts import split_films
 from cxr.training.training_films import GIGABYTE, Kept, TrainingFilms
 
@@ -71,7 +72,11 @@ class TrainingData:
 
 
 def open_training_data(
-    folder: Path, config: TrainingConfig, cache: Path, report: Callable[[str], None] = lambda line: None
+    folder: Path,
+    config: TrainingConfig,
+    cache: Path,
+    report: Callable[[str], None] = lambda line: None,
+    should_stop: Callable[[], bool] = SILENT.should_stop,
 ) -> TrainingData:
     """Split the films of a folder by patient and make them ready to be read.
 
@@ -83,18 +88,25 @@ def open_training_data(
         config: of the run.
         cache: folder that keeps the indexes of the shards and the squares of the films that do not train.
         report: gets a line on how the training films are kept.
+        should_stop: asked while films are decoded for the first time, here and when the first batch is read.
 
     Raises:
         UnusableDataset: with one sentence, as `open_folder`, `load_films` and `split_films` have it; or no film trains.
+        TrainingStopped: `should_stop` said so.
     """
+
+    def heed() -> None:
+        if should_stop():
+            raise TrainingStopped("It was stopped while its films were decoded.")
+
     films = open_folder(folder, cache)
     split = split_films(films, config, read_official_lists(folder) if config.official_split else None)
     rows = {name: np.flatnonzero(split == name) for name in SPLITS}
     if not len(rows["train"]):
         raise UnusableDataset(f"None of the {len(split):,} films of {folder} is of a patient who trains.")
-    train = TrainingFilms(films, rows["train"], config, cache)
+    train = TrainingFilms(films, rows["train"], config, cache, heed)
     report(_kept(train))
-    held_out = {name: load_films(films, rows[name], config.input_size, cache) for name in SPLITS[1:]}
+    held_out = {name: load_films(films, rows[name], config.input_size, cache, heed) for name in SPLITS[1:]}
     return TrainingData(
         train=batches(train),
         validation=held_out["validation"],

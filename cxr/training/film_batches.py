@@ -66,5 +66,9 @@ class ThreadedBatches:
     @cached_property
     def _squares(self) -> np.ndarray:
         """uint8 (n, size, size), all films, decoded when the first is asked for."""
-        with ThreadPoolExecutor(self.workers) as pool:
+        pool = ThreadPoolExecutor(self.workers)
+        try:
             return self.films.keep("serving", lambda: enumerate(pool.map(self.films.square, range(len(self.labels)))))
+        finally:
+            # Who is to stop does not wait for all films.
+            pool.shutdown(cancel_futures=True)

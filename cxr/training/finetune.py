@@ -25,10 +25,8 @@ from cxr.model.bundle import MAPS, Bundle
 from cxr.model.card import Calibration, Card, Data, Evaluation, OperatingPoint, Parent, SplitCount
 from cxr.model.classifier import build_classifier
 from cxr.model.engine import Engine
-from cxr.model.export import check_writable, predict, write_bundle
+from cxr.model.export import check_writable, predict, probe_films, write_bundle
 from cxr.model.geometry import measure_map_shift
-from cxr.radiograph import model_input, read_radiograph
-from cxr.samples import SAMPLES
 from cxr.settings import settings
 from cxr.training import devices
 from cxr.training.calibration import fit_platt, uncalibrated
@@ -77,7 +75,7 @@ def finetune(
     check_writable(out)
     devices.prepare(config)
     parent = load_parent(config)
-    films = open_training_data(data, config, settings().cache_dir, report)
+    films = open_training_data(data, config, settings().cache_dir, report, listener.should_stop)
     _check_patients_suffice(films)
     for name, count in _counts(films).items():
         report(f"{name}: {count.films} films of {count.patients} patients")
@@ -195,12 +193,6 @@ def assess(model: keras.Model, films: TrainingData, config: TrainingConfig) -> A
 
 def _patients(films: LabelledFilms) -> np.ndarray:
     return films.metadata["patient"].to_numpy()
-
-
-def probe_films(size: int) -> np.ndarray:
-    """The shipped samples as the model sees them, uint8 (3, size, size): films that any bundle may carry with it."""
-    squares = [model_input(read_radiograph(sample.read()), size) for sample in SAMPLES]
-    return np.rint(np.stack(squares)).astype(np.uint8)
 
 
 def _parts(films: TrainingData) -> dict[str, tuple[np.ndarray, pd.Series]]:

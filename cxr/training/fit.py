@@ -69,6 +69,7 @@ def fit(
             raise TrainingStopped(f"Training was stopped after {training.progress.epoch} of {config.epochs} epochs.")
         training.train_epoch()
         report(training.progress.epochs[-1])
+    listener.trained()
     classifier.set_weights(training.best)
     return training.progress
 

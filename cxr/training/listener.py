@@ -79,6 +79,9 @@ class Listener:
     def epoch(self, metrics: EpochMetrics, samples: SamplePredictions | None) -> None:
         """Called when an epoch is complete and saved."""
 
+    def trained(self) -> None:
+        """Called when no epoch comes any more, before calibration: all are done, or patience is over."""
+
     def should_stop(self) -> bool:
         """Asked after each step: whether the run is to save a checkpoint and raise `TrainingStopped`."""
         return False

@@ -116,6 +116,10 @@ class RunDirectory:
             else:
                 self._check_config(config)
         folder.mkdir(parents=True, exist_ok=True)
+        for name in (CONFIG_FILE, METRICS_FILE, CHECKPOINT_FILE):
+            # Of a process that was killed while it wrote them; others write other files of the folder at any moment.
+            for draft in folder.glob(f".{name}.*.draft"):
+                draft.unlink(missing_ok=True)
         replace_file(folder / CONFIG_FILE, (config.model_dump_json(indent=1) + "\n").encode())
 
     def _check_config(self, config: TrainingConfig) -> None:

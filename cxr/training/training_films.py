@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from cxr.dataset.labelled import Catalogue, UnusableDataset, fingerprint, kept_array, square
+from cxr.dataset.kept import clear_drafts, kept_array
+from cxr.dataset.labelled import Catalogue, UnusableDataset, fingerprint, square
 from cxr.training.config import TrainingConfig
 from cxr.training.order import Window, windows
 
@@ -41,12 +42,14 @@ class TrainingFilms:
         rows: intp (n,), those of `films` that train.
         config: of the run.
         cache: folder that keeps the decoded films that memory does not hold; None: none are kept on disk.
+        heed: called before each film or batch that is decoded to be kept; what it raises ends it.
     """
 
     films: Catalogue
     rows: np.ndarray
     config: TrainingConfig
     cache: Path | None = None
+    heed: Callable[[], None] = lambda: None
 
     @property
     def batch(self) -> int:
@@ -76,9 +79,19 @@ class TrainingFilms:
         if self.cache is None or self.kept_bytes > self.config.disk_gigabytes * GIGABYTE:
             return Kept.NOWHERE
         self.cache.mkdir(parents=True, exist_ok=True)
-        files = [file for file in self.cache.glob(KEPT_FILES) if file.is_file()]
-        room = shutil.disk_usage(self.cache).free + sum(file.stat().st_size for file in files)
+        clear_drafts(self.cache)
+        room = shutil.disk_usage(self.cache).free + self._others_bytes()
         return Kept.DISK if room - self.kept_bytes > SPARE_BYTES else Kept.NOWHERE
+
+    @property
+    def disk_bytes(self) -> int:
+        """Room on the disk of the cache that they take beside that of other runs' films, which go for them."""
+        return max(0, self.kept_bytes - self._others_bytes()) if self.kept == Kept.DISK else 0
+
+    def _others_bytes(self) -> int:
+        """What the cache keeps on disk by now."""
+        files = (self.cache or Path()).glob(KEPT_FILES)
+        return sum(file.stat().st_size for file in files if file.is_file())
 
     def keep(self, way: str, decoded: Callable[[], Iterable[tuple[np.ndarray | int, np.ndarray]]]) -> np.ndarray:
         """The squares of all films, uint8 (n, size, size), in memory or on disk, as `kept` says.
@@ -90,6 +103,7 @@ class TrainingFilms:
 
         def fill(squares: np.ndarray) -> None:
             for numbers, found in decoded():
+                self.heed()
                 squares[numbers] = found
 
         shape = (len(self.rows), self.config.input_size, self.config.input_size)
@@ -109,7 +123,9 @@ class TrainingFilms:
     def _make_room(self) -> None:
         """Remove the least recently used films of other runs, until these are allowed. A run that reads them goes on:
         an open file stays until it is closed."""
-        files = sorted((self.cache or Path()).glob(KEPT_FILES), key=lambda file: file.stat().st_mtime)
+        assert self.cache is not None  # noqa: S101 - `kept` has looked
+        clear_drafts(self.cache)
+        files = sorted(self.cache.glob(KEPT_FILES), key=lambda file: file.stat().st_mtime)
         allowed = self.config.disk_gigabytes * GIGABYTE
         while files and (
             sum(file.stat().st_size for file in files) + self.kept_bytes > allowed

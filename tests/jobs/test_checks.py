@@ -4,11 +4,11 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from conftest import Place
+from conftest import Place, until
 
 from cxr import jobs
 from cxr.jobs import data_checks, estimate, machine
-from cxr.jobs.folder import changing, write_event
+from cxr.jobs.folder import changing, stored_job, write_event
 from cxr.jobs.machine import Disk, Gpu
 from cxr.jobs.spec import State
 from cxr.model.names import DOWNLOADED, SHIPPED
@@ -92,6 +92,38 @@ def test_a_disk_without_room_is_named_and_folders_on_one_disk_share_it(at, chang
         check = said(spec)["disk"]
         assert check.ok is ok, check
     assert check.sentence.startswith(f"The disk of {at.runs} has 707 MB free and the job needs 707 MB")
+
+
+def test_training_films_that_are_kept_on_disk_need_it(at, changed_settings, tmp_path, monkeypatch):
+    changed_settings.setenv("CXR_CACHE_DIR", str(tmp_path / "cache"))
+    settings.cache_clear()
+    needed, held_out, train = 12 * 4 * 14_714_688, (28 + 44 + 72) * 64 * 64, 216 * 64 * 64
+    for gigabytes, more in (
+        ({"memory_gigabytes": 0.0}, train),
+        ({}, 0),
+        ({"memory_gigabytes": 0.0, "disk_gigabytes": 0.0}, 0),
+    ):
+        for missing in (0, 1):
+            free = needed + held_out + more - missing
+            monkeypatch.setattr(machine, "disk", lambda folder, free=free: Disk(folder, free, free, 7))
+            assert said(at.spec("lung", backbone="vgg16", **gigabytes))["disk"].ok is not bool(missing)
+
+
+def test_memory_is_not_missed_by_a_job_that_waits_for_another(at, monkeypatch):
+    monkeypatch.setattr(data_checks, "WORKER_BYTES", 10**15)
+    at.backend.command = ("sh", "-c", "exec sleep 600")
+    other = at.start("other")
+    check = said(at.spec("lung"))["memory"]
+    assert (check.ok, check.sentence) == (True, "cpu is busy with another job; this one waits for it.")
+    stored = stored_job(other.folder)
+    at.backend.kill(stored, stored.state.handle)
+    until(lambda: not said(at.spec("lung"))["memory"].ok)
+
+
+def test_the_registry_s_names_are_no_model_s(at):
+    for name in ("registry.json", "registry.json.old"):
+        assert not said(at.spec(name))["name"].ok
+    assert said(at.spec("registry"))["name"].ok
 
 
 def test_memory_that_does_not_suffice_is_told(at, monkeypatch):

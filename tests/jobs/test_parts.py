@@ -117,6 +117,41 @@ def test_gpus_are_what_the_driver_says(monkeypatch):
     assert driver.open == 0
 
 
+@pytest.mark.parametrize("question", ["DeviceGetHandleByIndex", "DeviceGetMemoryInfo"])
+def test_a_gpu_that_is_lost_is_left_out(monkeypatch, question):
+    driver = FakeDriver(monkeypatch)
+    answer = getattr(driver, question.lower())
+    monkeypatch.setattr(pynvml, f"nvml{question}", lambda number: lost() if number else answer(number))
+    assert [gpu.device for gpu in machine.look({}).gpus] == ["gpu0"]
+    assert driver.open == 0
+
+
+def test_a_gpu_without_a_name_is_unknown_and_a_driver_that_fails_has_none(monkeypatch):
+    FakeDriver(monkeypatch)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lost)
+    monkeypatch.setattr(pynvml, "nvmlShutdown", lost)
+    assert [gpu.name for gpu in machine.gpus()] == ["unknown", "unknown"]
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lost)
+    assert machine.gpus() == ()
+
+
+def lost(*_: object) -> None:
+    raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
+
+
+def test_the_disk_of_a_folder_that_may_not_be_seen_is_that_above(tmp_path, monkeypatch):
+    assert machine.disk(tmp_path / ("x" * 300)).device == tmp_path.stat().st_dev
+    exists = Path.exists
+
+    def forbidden(path: Path) -> bool:
+        if path.name == "secret":
+            raise PermissionError
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", forbidden)
+    assert machine.disk(tmp_path / "secret" / "runs").device == tmp_path.stat().st_dev
+
+
 def test_without_a_driver_there_are_no_gpus(monkeypatch):
     def missing():
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)

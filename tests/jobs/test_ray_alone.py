@@ -105,6 +105,7 @@ def test_what_the_worker_finds_around_it(alone, changed_settings, tmp_path):
     assert arguments == [str(script), str(job.folder)]
     assert found["PYTHONPATH"].endswith(":/before")
     assert (found["CXR_RUNS_DIR"], found["CXR_MODELS_DIR"]) == (str(alone.runs), str(alone.models))
+    assert found["CXR_CACHE_DIR"] == str(settings().cache_dir)
     assert (found["CUDA_VISIBLE_DEVICES"], found["KERAS_BACKEND"]) == ("-1", "jax")
     assert found["CXR_RAY_SUBMISSION"] == "cxr-0001-0"
     assert not [name for name in found if "TOKEN" in name]

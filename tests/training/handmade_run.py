@@ -64,12 +64,16 @@ class Heard(Listener):
         self.steps: list[StepMetrics] = []
         self.epochs: list[tuple[EpochMetrics, SamplePredictions | None]] = []
         self.left = stop_after
+        self.trained_after: list[int] = []
 
     def step(self, metrics: StepMetrics) -> None:
         self.steps.append(metrics)
 
     def epoch(self, metrics: EpochMetrics, samples: SamplePredictions | None) -> None:
         self.epochs.append((metrics, samples))
+
+    def trained(self) -> None:
+        self.trained_after.append(len(self.epochs))
 
     def should_stop(self) -> bool:
         self.left -= 1

@@ -19,6 +19,7 @@ from cxr.training import order
 from cxr.training.config import TrainingConfig
 from cxr.training.data import TrainingBatches, TrainingData, open_training_data
 from cxr.training.film_batches import ThreadedBatches
+from cxr.training.listener import TrainingStopped
 from cxr.training.tf_batches import TensorFlowBatches
 from cxr.training.training_films import TrainingFilms
 
@@ -272,6 +273,18 @@ def test_no_film_is_decoded_before_training(folder: Path, cache: Path, monkeypat
 
     monkeypatch.setattr("cxr.dataset.index.FilmStore.read", fail)
     open_training_data(folder, config(seed=3, **KEPT["disk"]), cache)
+
+
+def test_films_are_not_decoded_for_a_run_that_is_to_stop(folder: Path, tmp_path: Path, way: Way) -> None:
+    with pytest.raises(TrainingStopped, match="while its films were decoded"):
+        open_training_data(folder, CONFIG, tmp_path, should_stop=lambda: True)
+    stopping: list[bool] = []
+    data = open_training_data(folder, config(**KEPT["disk"]), tmp_path, should_stop=lambda: bool(stopping))
+    stopping.append(True)
+    batches = way(data.train.films)  # type: ignore[attr-defined]
+    with pytest.raises(TrainingStopped, match="while its films were decoded"), batches.reading():
+        read(batches)
+    assert not list(tmp_path.glob("training-*"))
 
 
 @pytest.fixture

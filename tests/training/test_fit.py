@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from handmade_batches import HandmadeBatches, handmade_films
-from handmade_run import OPTIONS, initial, train
+from handmade_run import OPTIONS, Heard, initial, train
 from scipy.special import expit
 
 from cxr.model.bundle import MAPS
@@ -120,7 +120,9 @@ def scripted(scores: list[float], monkeypatch: pytest.MonkeyPatch) -> list[list[
 
 def test_it_stops_when_patience_is_over_and_keeps_the_best_epoch(tmp_path, monkeypatch):
     weights = scripted([0.6, 0.8, 0.7, 0.8, 0.9], monkeypatch)
-    model, progress = train(tmp_path / "run", {"epochs": 5, "patience": 2})
+    heard = Heard()
+    model, progress = train(tmp_path / "run", {"epochs": 5, "patience": 2}, heard)
+    assert heard.trained_after == [4]
     assert [e.macro_auroc for e in progress.epochs] == [0.6, 0.8, 0.7, 0.8]
     assert progress.best_epoch == 2
     for got, wanted in zip(model.get_weights(), weights[1], strict=True):

@@ -93,6 +93,15 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path):
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
+def test_what_a_process_left_that_was_killed_while_saving_is_cleared(tmp_path):
+    run = opened(tmp_path / "run").folder
+    for name in (".checkpoint.npz.123.draft", ".metrics.csv.123.draft", ".progress.json.456.draft"):
+        (run / name).write_bytes(b"half")
+    opened(run)
+    # Others write their own files at this moment.
+    assert {file.name for file in run.iterdir()} == {"config.json", ".progress.json.456.draft"}
+
+
 def test_a_damaged_checkpoint_is_one_sentence(tmp_path):
     run = opened(tmp_path / "run")
     (run.folder / "checkpoint.npz").write_bytes(b"PK\x03\x04 torn")

@@ -5,8 +5,8 @@ import streamlit as st
 
 from cxr import jobs
 from cxr.jobs import Job
+from cxr.jobs.words import seconds_in_words
 from cxr.ui.admin.curves import MOST_COMPARED, compared_chart
-from cxr.ui.admin.wording import duration
 from cxr.ui.chart import show_chart
 
 
@@ -41,7 +41,9 @@ def show_compare() -> None:
             icon=":material/warning:",
         )
     st.subheader("What was chosen otherwise", anchor=False)
-    configs = pd.DataFrame({name: job.spec.config.model_dump(mode="json") for name, job in chosen.items()}).astype(str)
+    configs = pd.DataFrame(
+        {name: {o: str(v) for o, v in job.spec.config.model_dump(mode="json").items()} for name, job in chosen.items()}
+    )
     different = configs[configs.ne(configs.iloc[:, 0], axis=0).any(axis=1)]
     if different.empty:
         st.caption("Nothing: the configurations are the same.")
@@ -64,5 +66,5 @@ def _row(job: Job, epochs: pd.DataFrame) -> dict[str, object]:
         "Best macro-AUROC": None if pd.isna(best) else round(float(best), 3),
         "Best AUROC for abnormal": None if pd.isna(abnormal) else round(float(abnormal), 3),
         "Films a second": round(float(epochs["films_per_second"].mean()), 1) if len(epochs) else None,
-        "Time in epochs": duration(float(epochs["seconds"].sum())) if len(epochs) else "",
+        "Time in epochs": seconds_in_words(float(epochs["seconds"].sum())) if len(epochs) else "",
     }

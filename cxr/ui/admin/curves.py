@@ -18,7 +18,7 @@ def loss_chart(curves: Curves) -> Chart:
     """Training loss: within the epochs, and of each."""
     steps, epochs = curves.steps, curves.epochs
     traces = [
-        _line(steps, "place", "loss", "Since the last report", GREY, mode="lines", width=1),
+        _line(curves.drawn_steps, "place", "loss", "Since the last report", GREY, mode="lines", width=1),
         _line(epochs, "number", "loss", "Whole epoch", BLUE),
     ]
     table = steps[["place", "loss"]].rename(columns={"place": EPOCH, "loss": "Training loss"})
@@ -41,15 +41,15 @@ def rate_chart(curves: Curves) -> Chart:
     """The learning rate, step by step."""
     steps = curves.steps
     table = steps[["place", "learning_rate"]].rename(columns={"place": EPOCH, "learning_rate": "Learning rate"})
-    trace = _line(steps, "place", "learning_rate", "Learning rate", BLUE, mode="lines")
+    trace = _line(curves.drawn_steps, "place", "learning_rate", "Learning rate", BLUE, mode="lines")
     return _chart("learning-rate", "Learning rate of the head", "Rate", [trace], table, exponents=True)
 
 
 def speed_chart(curves: Curves) -> Chart:
     """Films a second, and the share of the time that waited for them."""
     steps = curves.steps
-    waiting = _line(steps, "place", "waiting", "Waiting for films", ORANGE, mode="lines") | {"yaxis": "y2"}
-    traces = [_line(steps, "place", "films_per_second", "Films a second", BLUE, mode="lines"), waiting]
+    waiting = _line(curves.drawn_steps, "place", "waiting", "Waiting for films", ORANGE, mode="lines") | {"yaxis": "y2"}
+    traces = [_line(curves.drawn_steps, "place", "films_per_second", "Films a second", BLUE, mode="lines"), waiting]
     table = steps[["place", "films_per_second", "waiting"]]
     table.columns = pd.Index([EPOCH, "Films a second", "Share of the time waiting for films"])
     second = {

@@ -7,14 +7,16 @@ import streamlit as st
 
 from cxr import jobs
 from cxr.jobs import Job, State
-from cxr.model.bundle import BundleRejected, bundle_path, load_bundle
+from cxr.jobs.words import seconds_in_words
+from cxr.model.bundle import BundleRejected
 from cxr.training.config import TrainingConfig
 from cxr.ui.admin import curves as charts
+from cxr.ui.admin.cards import card_of
 from cxr.ui.admin.confirm import ask
 from cxr.ui.admin.new_job import command, start_again
 from cxr.ui.admin.samples_view import show_samples
 from cxr.ui.admin.selection import MODELS, NEW, chosen_job, forget_job, open_next
-from cxr.ui.admin.wording import COLOURS, ICONS, duration, moment, progress, share_done
+from cxr.ui.admin.wording import COLOURS, ICONS, moment, progress, share_done
 from cxr.ui.chart import show_chart
 from cxr.ui.who import Person
 from cxr.ui.words import plain
@@ -76,8 +78,9 @@ def _live(job_id: str, drawn: State) -> None:
 def _numbers(job: Job) -> None:
     if job.live is None or job.live.at is None:
         return
-    at, done = job.live.at, job.live.epoch
-    running = job.state == State.RUNNING
+    at = job.live.at
+    epochs = jobs.curves(job).epochs
+    macro = None if epochs.empty else epochs["macro_auroc"].iloc[-1]
     with st.grid(5, gap="small"):
         st.metric("Epoch", f"{at.epoch} of {at.epochs}")
         st.metric("Training loss", f"{at.loss:.4f}")
@@ -86,14 +89,14 @@ def _numbers(job: Job) -> None:
         )
         st.metric(
             "Validation macro-AUROC",
-            "none yet" if done is None else "too few films" if done.macro_auroc is None else f"{done.macro_auroc:.3f}",
+            "none yet" if macro is None else "too few films" if pd.isna(macro) else f"{macro:.3f}",
         )
-        left = None if at.seconds_left is None else duration(at.seconds_left)
-        st.metric(
-            "Time left" if running else "Time taken",
-            (left or "not known yet") if running else duration(job.live.seconds),
-            help=None if at.epoch_seconds is None else f"An epoch takes {duration(at.epoch_seconds)}.",
-        )
+        if job.state == State.RUNNING and not job.live.trained:
+            left = "not known yet" if at.seconds_left is None else seconds_in_words(at.seconds_left)
+            told = None if at.epoch_seconds is None else f"An epoch takes {seconds_in_words(at.epoch_seconds)}."
+            st.metric("Time left", left, help=told)
+        else:
+            st.metric("Time taken", seconds_in_words(job.running_seconds), help="While it ran, not while it waited.")
 
 
 def _actions(job: Job, person: Person) -> None:
@@ -135,7 +138,7 @@ def _actions(job: Job, person: Person) -> None:
 
 
 def _told(job: Job) -> str:
-    return f"{job.id}: {job.cause}"
+    return f"{job.id} was asked to stop." if job.stopping else f"{job.id}: {job.cause}"
 
 
 def _deleted(job_id: str, who: str) -> str:
@@ -187,9 +190,7 @@ def _before(job: Job) -> tuple[dict[str, object], str]:
     parent = job.spec.config.parent
     if parent is not None:
         try:
-            return dict(
-                load_bundle(bundle_path(parent)).card.training
-            ), f"what its parent model {parent} was trained with"
+            return dict(card_of(parent).training), f"what its parent model {parent} was trained with"
         except BundleRejected as error:
             st.caption(plain(str(error)))
     return TrainingConfig().model_dump(mode="json"), "the defaults"

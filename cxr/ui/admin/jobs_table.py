@@ -1,5 +1,6 @@
 """The jobs as a table that keeps itself up to date."""
 
+import hashlib
 from typing import Final
 
 import pandas as pd
@@ -32,6 +33,8 @@ def show_jobs_table() -> None:
 @st.fragment(run_every=EVERY_SECONDS)
 def _table() -> None:
     found = jobs.jobs()
+    # Rows are marked by their number: with other jobs in the table the mark would mean another one.
+    key = hashlib.sha256(",".join(job.id for job in found).encode()).hexdigest()[:12]
     picked = st.dataframe(
         pd.DataFrame([_row(job) for job in found]),
         hide_index=True,
@@ -39,7 +42,7 @@ def _table() -> None:
         on_select="rerun",
         selection_mode="single-row",
         height=min(36 * len(found) + 38, 290),
-        key="jobs-table",
+        key=f"jobs-table-{key}",
         alt="Jobs with their state",
     )
     rows = picked.selection.rows

@@ -6,8 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from cxr.jobs import machine
+from cxr.jobs.words import bytes_in_words
 from cxr.settings import settings
-from cxr.ui.admin.wording import gigabytes
 
 EVERY_SECONDS = 5
 
@@ -26,15 +26,17 @@ def show_machine() -> None:
     with st.grid(4):
         st.metric("CPU load", f"{found.cpu_load:.0%}", border=True, help=f"Of {found.cores} cores.")
         st.metric("CPU cores", found.cores, border=True)
-        st.metric("Free memory", gigabytes(found.memory_free), border=True, help=f"Of {gigabytes(found.memory)}.")
+        st.metric(
+            "Free memory", bytes_in_words(found.memory_free), border=True, help=f"Of {bytes_in_words(found.memory)}."
+        )
         st.metric("GPUs", len(found.gpus), border=True)
     if found.gpus:
         st.dataframe(
             pd.DataFrame(
                 {
                     "GPU": [gpu.name for gpu in found.gpus],
-                    "Free memory": [gigabytes(gpu.memory_free) for gpu in found.gpus],
-                    "Memory": [gigabytes(gpu.memory) for gpu in found.gpus],
+                    "Free memory": [bytes_in_words(gpu.memory_free) for gpu in found.gpus],
+                    "Memory": [bytes_in_words(gpu.memory) for gpu in found.gpus],
                     "Load": [gpu.load for gpu in found.gpus],
                 }
             ),
@@ -50,8 +52,8 @@ def show_machine() -> None:
             {
                 "What": list(folders),
                 "Folder": [str(folder) for folder in folders.values()],
-                "Free on its disk": [gigabytes(found.disks[name].free) for name in folders],
-                "Size of the disk": [gigabytes(found.disks[name].size) for name in folders],
+                "Free on its disk": [bytes_in_words(found.disks[name].free) for name in folders],
+                "Size of the disk": [bytes_in_words(found.disks[name].size) for name in folders],
             }
         ),
         hide_index=True,

@@ -1,17 +1,19 @@
 """The models: which serves, what the gate says of the others, promotion and its reverse, and the record of both."""
 
+from pathlib import Path
 from typing import Final
 
 import pandas as pd
 import streamlit as st
 
 from cxr import registry
+from cxr.evaluation.neither import comparison_file
 from cxr.evaluation.words import interval
-from cxr.model.bundle import CARD_FILE, BundleRejected, bundle_names, bundle_path, file_sha256, load_bundle
-from cxr.model.card import Card
+from cxr.model.bundle import CARD_FILE, BundleRejected, bundle_names, bundle_path
 from cxr.promotion import PromotionRefused, gate_report, going_back, promote, roll_back
-from cxr.registry import Check, GateReport
+from cxr.registry import Check, GateReport, Model
 from cxr.settings import settings
+from cxr.ui.admin.cards import card_of
 from cxr.ui.admin.confirm import perform
 from cxr.ui.who import Person
 from cxr.ui.words import plain
@@ -49,7 +51,7 @@ def show_models(person: Person) -> None:
     else:
         if st.session_state.get(CANDIDATE) not in candidates:
             st.session_state[CANDIDATE] = candidates[-1]
-        _show_candidate(st.selectbox("Candidate", candidates, key=CANDIDATE), serving, person)
+        _show_candidate(st.selectbox("Candidate", candidates, key=CANDIDATE), person)
     st.subheader("Record", anchor=False)
     if not history:
         st.caption("Nothing was promoted yet.")
@@ -74,17 +76,11 @@ def show_models(person: Person) -> None:
     )
 
 
-@st.cache_data(max_entries=200, show_spinner=False)
-def _card(name: str, card_sha256: str) -> Card:
-    # `card_sha256` is for the cache's key.
-    return load_bundle(bundle_path(name)).card
-
-
 def _row(name: str, serving: str) -> dict[str, object]:
     role = "serves" if name == serving else "candidate"
     try:
-        card = _card(name, file_sha256(bundle_path(name) / CARD_FILE))
-    except (BundleRejected, OSError) as error:
+        card = card_of(name)
+    except BundleRejected as error:
         return {"Model": name, "Role": "can't be used", "From": str(error)}
     overall = None if card.evaluation is None else card.evaluation.overall
     return {
@@ -100,22 +96,33 @@ def _row(name: str, serving: str) -> dict[str, object]:
 
 
 @st.cache_data(max_entries=50, show_spinner="Asking the gate")
-def _gate(name: str, candidate_card: str, champion: str, champion_card: str, kept: tuple[str, ...]) -> GateReport:
-    # All but `name` is for the cache's key: what the gate's answer depends on.
+def _gate(name: str, state: tuple[str, ...]) -> GateReport:
+    # `state` is for the cache's key.
     return gate_report(name)
 
 
-def _report(name: str, serving: str) -> GateReport:
-    def sha(model: str) -> str:
-        return file_sha256(bundle_path(model) / CARD_FILE)
+def _report(name: str) -> GateReport:
+    """What the gate says; asked anew when anything has changed that its answer depends on."""
+    champion = registry.serving()
+    files = [
+        *sorted(bundle_path(name).iterdir()),
+        settings().models_dir / champion.name / CARD_FILE,
+        comparison_file(name, champion.name),
+    ]
+    return _gate(name, (str(champion), *(f"{file},{_changed(file)}" for file in files)))
 
-    beside = [f"{file.name},{file.stat().st_mtime_ns}" for file in sorted(bundle_path(name).iterdir())]
-    return _gate(name, sha(name), serving, sha(serving), tuple(beside))
 
-
-def _show_candidate(name: str, serving: str, person: Person) -> None:
+def _changed(file: Path) -> int:
+    """When a file was changed; 0 if it is not there."""
     try:
-        report = _report(name, serving)
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _show_candidate(name: str, person: Person) -> None:
+    try:
+        report = _report(name)
     except (BundleRejected, PromotionRefused, OSError) as error:
         st.error(f"{plain(str(error))} It can't be promoted.", icon=":material/error:")
         return
@@ -169,28 +176,33 @@ def _ask_promote(name: str, report: GateReport, person: Person) -> None:
     why = st.text_area("Why", key="promote-why", placeholder="What speaks for it", height="content")
     sure = not report.failed or st.checkbox("I override the gate", key="promote-override")
     if st.button("Promote", type="primary", key="promote-act", disabled=not sure):
-        perform(lambda: _promoted(name, who, why, override=bool(report.failed)))
+        perform(lambda: _promoted(name, who, why, report))
 
 
-def _promoted(name: str, who: str, why: str, override: bool) -> str:
-    entry = promote(name, who, why, override)
+def _promoted(name: str, who: str, why: str, seen: GateReport) -> str:
+    entry = promote(name, who, why, override=bool(seen.failed), seen=seen)
     return f"{entry.to_model.name} serves now; before it was {entry.from_model.name}."
 
 
-@st.dialog("Roll back?", width="medium")
 def _ask_roll_back(person: Person) -> None:
+    """Asked about one model: were it looked for in each run of the dialog, a second click could go back one further."""
     try:
         target = going_back()
     except (PromotionRefused, BundleRejected) as error:
         st.error(plain(str(error)), icon=":material/error:")
         return
+    _ask_to_go_back_to(target, person)
+
+
+@st.dialog("Roll back?", width="medium")
+def _ask_to_go_back_to(target: Model, person: Person) -> None:
     st.markdown(f"**{plain(target.name)}** serves again from the next film on, with its own operating points.")
     who = st.text_input("Who decides", person.name, key="back-who")
     why = st.text_area("Why", key="back-why", placeholder="What went wrong", height="content")
     if st.button("Roll back", type="primary", key="back-act"):
-        perform(lambda: _rolled_back(who, why))
+        perform(lambda: _rolled_back(who, why, target))
 
 
-def _rolled_back(who: str, why: str) -> str:
-    entry = roll_back(who, why)
+def _rolled_back(who: str, why: str, target: Model) -> str:
+    entry = roll_back(who, why, to=target)
     return f"{entry.to_model.name} serves again."

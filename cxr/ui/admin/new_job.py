@@ -1,5 +1,6 @@
 """The form of a new job: what it starts from, its data, how long it takes; all options behind it."""
 
+import os
 import shlex
 import uuid
 from datetime import UTC, datetime
@@ -11,11 +12,12 @@ from pydantic import ValidationError
 
 from cxr import jobs
 from cxr.jobs import JobSpec, machine
-from cxr.model.bundle import BundleRejected, bundle_names, bundle_path, load_bundle
+from cxr.model.bundle import BundleRejected, bundle_names
 from cxr.model.names import DOWNLOADED, SHIPPED
 from cxr.settings import settings
 from cxr.training.config import TrainingConfig
 from cxr.training.presets import PRESETS
+from cxr.ui.admin.cards import card_of
 from cxr.ui.admin.confirm import perform
 from cxr.ui.admin.option_widgets import GROUPS, option_widgets
 from cxr.ui.admin.selection import choose_job
@@ -25,6 +27,8 @@ from cxr.ui.words import plain
 FORM: Final = "new-job"
 CLONED: Final = "new-job-cloned"
 """The specification that "start again with changes" was asked for, in the session."""
+LOOKED: Final = "new-job-looked"
+"""What the checks of the dialog said, and of which form and specification, in the session."""
 IMAGENET: Final = "ImageNet: "
 MODEL: Final = "Model: "
 
@@ -55,6 +59,8 @@ def show_new_job(person: Person) -> None:
     with left:
         starts = [f"{MODEL}{name}" for name in bundle_names()]
         starts = [*(f"{IMAGENET}{name}" for name in SHIPPED), *starts, *(f"{IMAGENET}{name}" for name in DOWNLOADED)]
+        if cloned and _start_of(cloned.config) not in starts:
+            st.warning(f"{plain(_start_of(cloned.config))} is not there any more.", icon=":material/warning:")
         start = st.selectbox(
             "Start from",
             starts,
@@ -79,7 +85,9 @@ def show_new_job(person: Person) -> None:
             help="Letters, digits, dots and dashes. It becomes a candidate in the models folder.",
             live=True,
         )
-        devices = st.selectbox("Where", _places(), key=f"{key}-devices", format_func=_place_words)
+        places = _places(cloned)
+        place = _place_of(cloned) if cloned else places[0]
+        devices = st.selectbox("Where", places, places.index(place), key=f"{key}-devices", format_func=_place_words)
     if cloned is None:
         name = st.segmented_control(
             "Effort", [preset.name for preset in PRESETS], default="Standard", required=True, key=f"{key}-preset"
@@ -97,6 +105,7 @@ def show_new_job(person: Person) -> None:
     st.markdown("The same from the command line:")
     st.code(command(spec), language="bash", wrap_lines=True)
     if st.button("Check and start", type="primary", icon=":material/play_arrow:", key=f"{key}-ask"):
+        st.session_state.pop(LOOKED, None)
         _ask(spec, key)
 
 
@@ -104,10 +113,16 @@ def _start_of(config: TrainingConfig) -> str:
     return f"{IMAGENET}{config.backbone}" if config.parent is None else f"{MODEL}{config.parent}"
 
 
-def _places() -> list[str]:
-    """ "auto", each GPU, the CPU; and the cluster where one is set."""
-    here = ["auto", *(gpu.device for gpu in machine.visible_gpus()), "cpu"]
-    return [*here, "ray"] if settings().ray_address else here
+def _places(cloned: JobSpec | None) -> list[str]:
+    """ "auto", each GPU, the CPU; the cluster where one is set; and where the job ran that is started again."""
+    found = ["auto", *(gpu.device for gpu in machine.visible_gpus()), "cpu"]
+    if settings().ray_address:
+        found.append("ray")
+    return found if cloned is None or _place_of(cloned) in found else [*found, _place_of(cloned)]
+
+
+def _place_of(spec: JobSpec) -> str:
+    return "ray" if spec.backend == "ray" else spec.devices
 
 
 def _place_words(place: str) -> str:
@@ -120,11 +135,12 @@ def _spec(
 ) -> JobSpec | None:
     """What the form says; None, and a sentence for each thing that is wrong, if it can't be."""
     kind, _, name = start.partition(": ")
-    chosen: dict[str, Any] = {"backbone": name}
+    # Random weights can only be asked for on the command line; a job that was, stays so.
+    chosen: dict[str, Any] = {"backbone": name, "imagenet": cloned is None or cloned.config.imagenet}
     problems = []
     if f"{kind}: " == MODEL:
         try:
-            chosen = {"backbone": load_bundle(bundle_path(name)).card.backbone, "parent": name}
+            chosen |= {"backbone": card_of(name).backbone, "parent": name}
         except BundleRejected as error:
             problems.append(str(error))
     try:
@@ -136,7 +152,7 @@ def _spec(
             problems.append(f"{where}: {found['msg']}." if where else f"{found['msg'].removeprefix('Value error, ')}.")
     if not data.strip():
         problems.append("Name the folder of the data.")
-    elif devices != "ray" and not Path(data).is_dir():
+    elif devices != "ray" and not os.path.isdir(data):  # noqa: PTH112 - pathlib raises where a name is too long
         problems.append(f"There is no folder {data}.")
     if (problem := jobs.name_problem(model)) is not None:
         problems.append(problem)
@@ -163,7 +179,7 @@ def command(spec: JobSpec) -> str:
         words += ["--devices", spec.devices]
     if spec.backend != "local":
         words += ["--backend", spec.backend]
-    for name in ("backbone", "parent", *(name for names in GROUPS.values() for name in names)):
+    for name in ("backbone", "imagenet", "parent", *(name for names in GROUPS.values() for name in names)):
         value = getattr(spec.config, name)
         if value != getattr(defaults, name):
             words += [f"--{name.replace('_', '-')}", str(value).lower() if isinstance(value, bool) else str(value)]
@@ -176,8 +192,12 @@ def _ask(spec: JobSpec, key: str) -> None:
         f"**{plain(spec.model)}**, from {plain(_start_of(spec.config))}, on the films of `{spec.data}`: "
         f"{spec.config.epochs} epochs at {spec.config.input_size} px."
     )
-    with st.spinner("Looking whether it can run"):
-        checks = jobs.preflight(spec)
+    # Looked at once: while a second click is heard, the job of the first may have taken the name.
+    looked = st.session_state.get(LOOKED)
+    if looked is None or looked[0] != (key, spec):
+        with st.spinner("Looking whether it can run"):
+            looked = st.session_state[LOOKED] = ((key, spec), jobs.preflight(spec))
+    checks = looked[1]
     for check in checks:
         icon = ":green[:material/check_circle:]" if check.ok else ":red[:material/error:]"
         st.markdown(f"{icon} {plain(check.sentence)}")

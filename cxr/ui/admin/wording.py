@@ -1,9 +1,10 @@
-"""Times, sizes and states in words. Plain functions, no Streamlit."""
+"""Times and states in words. Plain functions, no Streamlit."""
 
 from datetime import datetime
 from typing import Final, Literal
 
 from cxr.jobs import Job, State
+from cxr.jobs.words import seconds_in_words
 
 COLOURS: Final[dict[State, Literal["blue", "green", "primary", "red", "gray", "orange"]]] = {
     State.QUEUED: "blue",
@@ -23,19 +24,6 @@ ICONS: Final = {
 }
 
 
-def duration(seconds: float) -> str:
-    """As in "40 s", "12 min" or "3 h 5 min"."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def gigabytes(size: int) -> str:
-    """As in "12.3 GB"."""
-    return f"{size / 1e9:,.1f} GB"
-
-
 def moment(time: datetime) -> str:
     """As in "2026-05-04 13:20 UTC"."""
     return f"{time:%Y-%m-%d %H:%M} UTC"
@@ -49,9 +37,9 @@ def progress(job: Job) -> str:
     words = f"epoch {at.epoch} of {at.epochs}, step {at.step} of {at.steps}"
     if job.state != State.RUNNING:
         return words
-    if at.step == at.steps and at.epoch == at.epochs:
+    if job.live.trained:
         return job.live.doing
-    return words if at.seconds_left is None else f"{words}, about {duration(at.seconds_left)} left"
+    return words if at.seconds_left is None else f"{words}, about {seconds_in_words(at.seconds_left)} left"
 
 
 def share_done(job: Job) -> float:
