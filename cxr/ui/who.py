@@ -3,8 +3,12 @@
 import getpass
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import Final
 
 import streamlit as st
+
+FORWARDED: Final = {"forwarded", "x-forwarded-for", "x-real-ip"}
+"""Headers that a proxy adds: behind it, the loopback address says nothing of who is asking."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,16 @@ class Person:
 
 
 def asking() -> Person:
-    """Who is asking. There is no login: on one's own machine everybody is the administrator, elsewhere nobody is."""
+    """Who is asking. There is no login: on one's own machine everybody is the administrator; elsewhere, and through a
+    proxy, nobody is."""
     address = str(st.get_option("server.address") or "")
+    if forwarded := FORWARDED & {name.lower() for name in st.context.headers}:
+        return Person(
+            "somebody",
+            False,
+            f"The request came through a proxy ({', '.join(sorted(forwarded))}) and the app has no login, so nobody is "
+            "an administrator here; open it on its own machine.",
+        )
     if only_this_machine(address):
         name = _account()
         return Person(name, True, f"The app answers this machine only ({address}), so {name} is its administrator.")

@@ -4,6 +4,7 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from driven import opened, titles
@@ -26,7 +27,7 @@ from cxr.training.presets import PRESETS
 from cxr.training.run import METRICS_FILE
 from cxr.ui.admin.new_job import command
 from cxr.ui.admin.option_widgets import GROUPS
-from cxr.ui.who import only_this_machine
+from cxr.ui.who import asking, only_this_machine
 
 METRICS = """number,loss,macro_auroc,abnormal_auroc,seconds,learning_rate,films_per_second,waiting
 1,0.61,0.55,0.60,60,0.0004,11.0,0.01
@@ -86,6 +87,15 @@ def test_who_is_no_administrator_gets_a_sentence_and_nothing_else(place: Path, m
     assert not app.button
     assert not app.dataframe
     assert "Admin" not in [title.value for title in app.title]
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-Ip"])
+def test_through_a_proxy_nobody_is_an_administrator(monkeypatch: pytest.MonkeyPatch, header: str) -> None:
+    monkeypatch.setattr("cxr.ui.who.st.context", SimpleNamespace(headers={"Host": "127.0.0.1:8501"}))
+    assert asking().administrator
+    monkeypatch.setattr("cxr.ui.who.st.context", SimpleNamespace(headers={header: "10.0.0.7"}))
+    assert not asking().administrator
+    assert "came through a proxy" in asking().why
 
 
 @pytest.mark.parametrize(

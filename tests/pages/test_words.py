@@ -33,7 +33,7 @@ def test_flags_below_the_threshold_are_explained(card):
 
 def test_uncertain_says_between_what(card):
     point = card.operating_point("balanced")
-    verdict = decide(probabilities(point.threshold), point)
+    verdict = decide(probabilities((point.uncertain_low + point.uncertain_high) / 2), point)
     assert f"between {point.uncertain_low:.3f} and {point.uncertain_high:.3f}" in verdict_reason(verdict)
 
 
