@@ -13,6 +13,7 @@ from cxr.model.card import Estimate
 from cxr.ui.chart import BLUE, GREY, ORANGE, Chart, draw
 
 SHARE: Final = {"tickformat": ".0%", "range": [0, 1]}
+NEAR_THE_EDGE: Final = 0.85
 
 
 def roc_chart(labels: np.ndarray, scores: np.ndarray, thresholds: dict[str, float], title: str, words: str) -> Chart:
@@ -162,7 +163,8 @@ def _points(points: dict[str, tuple[float, float]]) -> dict[str, Any]:
         "x": [x for x, _ in points.values()],
         "y": [y for _, y in points.values()],
         "text": [name.capitalize() for name in points],
-        "textposition": "bottom right",
+        # Right of a point at the right edge its name would be cut off.
+        "textposition": ["bottom left" if x > NEAR_THE_EDGE else "bottom right" for x, _ in points.values()],
         "marker": {"size": 10, "color": ORANGE},
         "name": "Operating points",
         "hovertemplate": "%{text}: %{x:.1%}, %{y:.1%}<extra></extra>",
