@@ -4,26 +4,18 @@ import json
 from pathlib import Path
 
 import pytest
-from promoting import another_model, flip_a_byte
+from promoting import another_model, flip_a_byte, models_folder
 
 from cxr.cli import main
 from cxr.model.bundle import Bundle, load_bundle
 from cxr.registry import history, serving_name
-from cxr.settings import settings
 
 DECIDED = ["--who", "Ada", "--why", "it finds more"]
 
 
 @pytest.fixture
 def models(changed_settings: pytest.MonkeyPatch, tiny_bundle: Bundle, tmp_path: Path) -> Path:
-    folder = tmp_path / "models"
-    for name, factor in (("default", 1.0), ("second", 0.999)):
-        another_model(tiny_bundle, folder / name, factor)
-    changed_settings.setenv("CXR_MODELS_DIR", str(folder))
-    changed_settings.setenv("CXR_EVALUATIONS_DIR", str(tmp_path / "evaluations"))
-    changed_settings.delenv("CXR_MODEL", raising=False)
-    settings.cache_clear()
-    return folder
+    return models_folder(changed_settings, tiny_bundle, tmp_path, {"default": 1.0, "second": 0.999})
 
 
 def test_from_the_gate_to_the_promotion_and_back(models: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from promoting import another_model, flip_a_byte
+from promoting import another_model, flip_a_byte, models_folder
 
 from cxr.model.bundle import Bundle, BundleRejected, file_sha256, load_bundle, write_card
 from cxr.promotion import PromotionRefused, gate_report, going_back, promote, roll_back
@@ -35,14 +35,8 @@ WHO = ("Ada", "it finds more")
 @pytest.fixture
 def models(changed_settings: pytest.MonkeyPatch, tiny_bundle: Bundle, tmp_path: Path) -> Path:
     """A models folder with `default` and three others that are as good."""
-    folder = tmp_path / "models"
-    for name, factor in ((FIRST, 1.0), ("second", 0.999), ("third", 0.998), ("fourth", 0.997)):
-        another_model(tiny_bundle, folder / name, factor)
-    changed_settings.setenv("CXR_MODELS_DIR", str(folder))
-    changed_settings.setenv("CXR_EVALUATIONS_DIR", str(tmp_path / "evaluations"))
-    changed_settings.delenv("CXR_MODEL", raising=False)
-    settings.cache_clear()
-    return folder
+    others = {"second": 0.999, "third": 0.998, "fourth": 0.997}
+    return models_folder(changed_settings, tiny_bundle, tmp_path, {FIRST: 1.0} | others)
 
 
 def without_test_films(folder: Path) -> None:

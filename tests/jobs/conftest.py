@@ -14,7 +14,7 @@ from ray_cluster import TOKEN, free_ports
 from cxr import jobs
 from cxr.jobs import actions, cluster, estimate
 from cxr.jobs.backends import BACKENDS
-from cxr.jobs.folder import stored_jobs
+from cxr.jobs.folder import changing, stored_jobs, write_event
 from cxr.jobs.local import LocalBackend
 from cxr.jobs.ray_backend import RayBackend
 from cxr.settings import ROOT, settings
@@ -95,6 +95,16 @@ def place(changed_settings: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Plac
     for stored in stored_jobs():
         if stored.state is not None and stored.state.handle is not None:
             local.kill(stored, stored.state.handle)
+
+
+@pytest.fixture
+def running(place: Place) -> jobs.Job:
+    """A job that runs, as far as its folder says; its process does nothing."""
+    place.backend.command = ("sh", "-c", "exec sleep 600")
+    job = place.start("lung")
+    with changing(job.folder) as stored:
+        write_event(stored, jobs.State.RUNNING, "It runs on cpu.", "the job itself")
+    return jobs.job(job.id)
 
 
 @pytest.fixture

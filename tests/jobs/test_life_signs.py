@@ -9,24 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Place, ended, pid_of, until
+from conftest import ended, pid_of, until
 
 from cxr import jobs
 from cxr.jobs import State, process
-from cxr.jobs.folder import RUN_LOCK, STATE_FILE, StoredState, changing, read_part, write_event, write_part
+from cxr.jobs.folder import RUN_LOCK, STATE_FILE, StoredState, changing, read_part, write_part
 from cxr.jobs.lock import locked
 from cxr.jobs.process import Process
 from cxr.jobs.recorder import Recorder
-
-
-@pytest.fixture
-def running(place: Place) -> jobs.Job:
-    """A job that runs, as far as its folder says; its process does nothing."""
-    place.backend.command = ("sh", "-c", "exec sleep 600")
-    job = place.start("lung")
-    with changing(job.folder) as stored:
-        write_event(stored, State.RUNNING, "It runs on cpu.", "the job itself")
-    return jobs.job(job.id)
 
 
 def claim(job: jobs.Job, handle: str | None) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Place
 
 from cxr import jobs
 from cxr.cli_jobs import _line
@@ -29,16 +28,6 @@ from cxr.jobs.progress import Live
 from cxr.jobs.reading import _written
 from cxr.jobs.recorder import Recorder
 from cxr.training.listener import StepMetrics
-
-
-@pytest.fixture
-def running(place: Place) -> jobs.Job:
-    """A job that runs, as far as its folder says; its process does nothing."""
-    place.backend.command = ("sh", "-c", "exec sleep 600")
-    job = place.start("lung")
-    with changing(job.folder) as stored:
-        write_event(stored, State.RUNNING, "It runs on cpu.", "the job itself")
-    return jobs.job(job.id)
 
 
 def events(*given: tuple[State, float]) -> tuple[jobs.Event, ...]:
