@@ -4,7 +4,6 @@ Import of this module is light, for every film that is read asks it. What it tak
 `cxr.gate`, and the acts themselves are in `cxr.promotion`.
 """
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, ValidationError
 
 from cxr.files import replace_file
+from cxr.lock import locked
 from cxr.model.bundle import Bundle, BundleRejected, bundle_names, bundle_path, load_bundle
 from cxr.model.card import CardPart, Estimate
 from cxr.settings import settings
@@ -206,8 +206,7 @@ def changing() -> Iterator[None]:
     Raises:
         OSError: the models folder can't be written.
     """
-    with (settings().models_dir / LOCK_FILE).open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(settings().models_dir / LOCK_FILE):
         yield
 
 

@@ -29,9 +29,9 @@ from cxr.jobs.folder import (
     write_part,
 )
 from cxr.jobs.local import devices_of
-from cxr.jobs.lock import locked
 from cxr.jobs.reading import Job, job, seen
 from cxr.jobs.spec import Event, JobRefused, JobSpec, NoSuchJob, State, StopRequest, StoredSpec, StoredState
+from cxr.lock import locked
 from cxr.settings import settings
 from cxr.training.run import CONFIG_FILE
 

@@ -21,8 +21,8 @@ from typing import Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from cxr.files import replace_file
-from cxr.jobs.lock import locked
 from cxr.jobs.spec import Event, JobSpec, NoSuchJob, State, StopRequest, StoredSpec, StoredState
+from cxr.lock import locked
 from cxr.settings import settings
 
 SPEC_FILE: Final = "job.json"

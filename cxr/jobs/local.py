@@ -15,9 +15,9 @@ from typing import Final
 from cxr.jobs import machine
 from cxr.jobs.backend import Stopped
 from cxr.jobs.folder import LOG_FILE, RUN_LOCK, STATE_LOCK, StoredJob, stored_jobs
-from cxr.jobs.lock import Held, held, locked
 from cxr.jobs.process import Process, boot_id, process
 from cxr.jobs.spec import JobSpec, State
+from cxr.lock import Held, held, locked
 from cxr.settings import ROOT, settings
 
 COMMAND: Final = (sys.executable, "-m", "cxr", "finetune", "--run")

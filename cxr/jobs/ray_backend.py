@@ -21,9 +21,9 @@ from cxr.jobs.backend import Stopped
 from cxr.jobs.cluster import FAILED, MISSING, PENDING, RUNNING, STOPPED, Cluster, Needs, NoAnswer, Submission, cluster
 from cxr.jobs.folder import LOG_FILE, RUN_LOCK, StoredJob, now, stop_request
 from cxr.jobs.local import ALLOCATION, CPU, GPU
-from cxr.jobs.lock import held
 from cxr.jobs.progress import read_live
 from cxr.jobs.spec import JobRefused, JobSpec
+from cxr.lock import held
 from cxr.settings import ROOT, settings
 
 COMMAND: Final = ("-m", "cxr", "finetune", "--run")

@@ -19,10 +19,10 @@ from cxr.jobs.folder import (
     stored_jobs,
 )
 from cxr.jobs.history import Curves, Samples, read_curves, read_samples
-from cxr.jobs.lock import held
 from cxr.jobs.progress import Live, read_live
 from cxr.jobs.spec import Event, JobRefused, JobSpec, NoSuchJob, State
 from cxr.jobs.words import seconds_in_words
+from cxr.lock import held
 
 SILENT_SECONDS = 60.0
 """From then on it is said that a running job, which speaks every 2 s, says nothing."""

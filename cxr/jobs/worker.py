@@ -32,10 +32,10 @@ from cxr.jobs.folder import (
     write_part,
 )
 from cxr.jobs.local import GPU
-from cxr.jobs.lock import Held, locked
 from cxr.jobs.recorder import Recorder
 from cxr.jobs.spec import ITSELF, JobRefused, JobSpec, MadeModel, NoSuchJob, State
 from cxr.jobs.stop import Stop
+from cxr.lock import Held, locked
 from cxr.model.bundle import BundleRejected, load_bundle
 from cxr.registry import serving_bundle
 from cxr.settings import settings

@@ -16,10 +16,10 @@ from cxr.jobs.failure import cause_of
 from cxr.jobs.folder import BALLAST_BYTES, write_ballast
 from cxr.jobs.history import StepsFile, add_samples, read_samples, read_steps
 from cxr.jobs.local import devices_of, environment
-from cxr.jobs.lock import Held, held, locked
 from cxr.jobs.machine import Gpu
 from cxr.jobs.recorder import Recorder
 from cxr.jobs.words import bytes_in_words, seconds_in_words
+from cxr.lock import Held, held, locked
 from cxr.training.listener import SamplePredictions, StepMetrics, TrainingStopped
 from cxr.training.watch import TrainingDiverged
 

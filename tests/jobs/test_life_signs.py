@@ -14,9 +14,9 @@ from conftest import ended, pid_of, until
 from cxr import jobs
 from cxr.jobs import State, process
 from cxr.jobs.folder import RUN_LOCK, STATE_FILE, StoredState, changing, read_part, write_part
-from cxr.jobs.lock import locked
 from cxr.jobs.process import Process
 from cxr.jobs.recorder import Recorder
+from cxr.lock import locked
 
 
 def claim(job: jobs.Job, handle: str | None) -> None:
@@ -37,7 +37,8 @@ def test_the_handle_is_what_the_kernel_says(running):
     assert host == platform.node()
     assert boot == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     assert int(start) == int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    assert Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep")
+    # The shell takes a moment to become what it was told to.
+    until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep"), seconds=10)
 
 
 def test_a_process_is_told_by_boot_number_and_start(running):

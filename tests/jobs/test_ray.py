@@ -14,7 +14,7 @@ from cxr.jobs import State, actions, cluster
 from cxr.jobs.backends import BACKENDS
 from cxr.jobs.cluster import NoAnswer
 from cxr.jobs.folder import stored_job, write_part
-from cxr.jobs.lock import locked
+from cxr.lock import locked
 from cxr.model.bundle import load_bundle
 from cxr.settings import settings
 

@@ -22,11 +22,11 @@ from cxr.jobs.folder import (
     write_part,
 )
 from cxr.jobs.history import MOST_DRAWN, STEP_COLUMNS, Curves, read_steps
-from cxr.jobs.lock import locked
 from cxr.jobs.process import Process
 from cxr.jobs.progress import Live
 from cxr.jobs.reading import _written
 from cxr.jobs.recorder import Recorder
+from cxr.lock import locked
 from cxr.training.listener import StepMetrics
 
 

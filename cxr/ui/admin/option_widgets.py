@@ -69,8 +69,4 @@ def _widget(name: str, field: FieldInfo, value: Any, key: str) -> Any:
 
 def _step(value: float) -> float:
     """A tenth of the value's own order, or a hundredth for 0."""
-    return 0.01 if value == 0 else float(f"1e{len(f'{abs(value):.0f}') - 2 if abs(value) >= 1 else _order(value)}")
-
-
-def _order(value: float) -> int:
-    return int(f"{value:e}".split("e")[1]) - 1
+    return 0.01 if value == 0 else float(f"1e{int(f'{value:e}'.split('e')[1]) - 1}")
