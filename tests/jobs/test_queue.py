@@ -39,7 +39,7 @@ def test_three_jobs_on_one_device_run_in_the_order_of_their_start(place):
 def test_a_queued_job_that_is_cancelled_never_runs_and_goes_behind_the_others_when_resumed(place):
     first, second, third = (place.start(name) for name in ("first", "second", "third"))
     until(lambda: running(first))
-    assert jobs.cancel(second.id, "Grace").stopping
+    jobs.cancel(second.id, "Grace")
     cancelled = ended(second.id)
     assert [event.state for event in cancelled.events] == [State.QUEUED, State.CANCELLED]
     assert (cancelled.who, cancelled.cause) == ("Grace", "It was stopped before its turn came.")

@@ -85,7 +85,7 @@ def test_cancelled_killed_and_resumed_it_learns_what_an_unbroken_run_does(traini
     training.worker(TINY, "--slow", 0.2)
     job = training.start("broken", **EVERY_STEP)
     until(lambda: (live := jobs.job(job.id).live) and live.at and live.at.step > 2)
-    assert jobs.cancel(job.id, "Grace").stopping
+    jobs.cancel(job.id, "Grace")
     job = ended(job.id)
     assert (job.state, job.who) == (State.CANCELLED, "Grace"), log_of(job)
     assert "stopped in epoch 1, step" in job.cause

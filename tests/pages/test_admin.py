@@ -3,6 +3,7 @@
 import shlex
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -120,7 +121,9 @@ def test_every_option_has_a_widget_and_every_backbone_a_name() -> None:
     assert chosen == set(TrainingConfig.model_fields)
     from cxr.model.backbones import BACKBONES
 
-    assert (*SHIPPED, *DOWNLOADED) == tuple(name for name in BACKBONES if name != "tiny")
+    # Other tests, in the same process, add networks of their own.
+    ours = [name for name, backbone in BACKBONES.items() if isinstance(backbone.build, partial)]
+    assert [*SHIPPED, *DOWNLOADED] == ours
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=[preset.name for preset in PRESETS])
