@@ -41,13 +41,17 @@ class Study:
         """A trunk whose upper part has seen films of other hospitals ("none": as it is)."""
         if how == "none":
             return trunk
-        return pretrained(trunk, how, load_others(self.other, trunk.size, self.cache), PRETRAINING_EPOCHS, self.cache)
+        # Most of those films are no larger, whatever size the trunk takes.
+        small = replace(trunk, size=PRETRAINING_SIZE)
+        others = load_others(self.other, PRETRAINING_SIZE, self.cache)
+        return replace(pretrained(small, how, others, PRETRAINING_EPOCHS, self.cache), size=trunk.size)
 
 
 CONFIG = TrainingConfig()
 LITE2_CUT = "block19_add"
 """EfficientNet-Lite2 after stage 6 of 7."""
 PRETRAINING_EPOCHS = 4
+PRETRAINING_SIZE = 224
 TEACHERS_SHARE = 0.7
 """Of what a pupil learns of a film; the rest is its label."""
 DECAY = 1.0
@@ -264,6 +268,8 @@ def probe_recipes() -> dict[str, tuple[str, Recipe]]:
 
 HIGH = Trunk(cut="block14_add")
 """Frozen up to and with stage 6 of 7: 7 x 7 x 192 at 224 px. What is trained above it is 1.0 of 3.4 million weights."""
+LOW = Trunk(size=384, cut="block10_add")
+"""Frozen up to and with stage 5 of 7: 24 x 24 x 112."""
 
 
 def tuned_recipes() -> dict[str, tuple[str, Recipe]]:
@@ -277,7 +283,7 @@ def tuned_recipes() -> dict[str, tuple[str, Recipe]]:
         "tuned": ("reference", base),
         "tuned, no augmentation": ("augmentation", replace(base, views=0)),
         "tuned, random labels": ("control", replace(base, labels="random")),
-        "tuned, stages 6 and 7": ("freezing", replace(base, trunk=replace(HIGH, cut="block10_add"))),
+        "tuned, stages 6 and 7": ("freezing", replace(base, trunk=replace(LOW, size=HIGH.size))),
         "tuned, label smoothing 0.05": ("loss", replace(base, changes=(*base.changes, ("label_smoothing", 0.05)))),
         "tuned, no class weights": ("loss", replace(base, changes=(*base.changes, ("max_class_weight", 1.0)))),
         "tuned, 3 members' scores": ("ensembling", replace(base, members=3, together="scores")),
@@ -288,6 +294,11 @@ def tuned_recipes() -> dict[str, tuple[str, Recipe]]:
         "tuned, distilled from 3 members": ("ensembling", replace(base, members=3, together="distilled")),
         "tuned, 384 px": ("input size", replace(base, trunk=replace(HIGH, size=384))),
         "tuned, 448 px": ("input size", replace(base, trunk=replace(HIGH, size=448))),
+        "tuned, 384 px, stages 6 and 7": ("several", replace(base, trunk=LOW)),
+        "tuned, 384 px, stages 6 and 7, barlow twins first": (
+            "several",
+            replace(base, trunk=LOW, pretraining="barlow twins"),
+        ),
         "tuned, lite2 320 px": ("backbone", replace(base, trunk=Trunk("efficientnet_lite2", 320, LITE2_CUT))),
     }
     found |= {f"tuned, {how} first": ("pre-training", replace(base, pretraining=how)) for how in tasks}
