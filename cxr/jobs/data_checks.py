@@ -17,7 +17,9 @@ from cxr.jobs.local import busy_with, devices_of
 from cxr.jobs.spec import JobSpec
 from cxr.jobs.words import bytes_in_words, seconds_in_words
 from cxr.model.bundle import BundleRejected
+from cxr.model.names import weights_file
 from cxr.settings import settings
+from cxr.training.config import TrainingConfig
 from cxr.training.parent import check_patients, load_parent
 from cxr.training.parts import split_films, too_few
 from cxr.training.training_films import GIGABYTE, TrainingFilms
@@ -80,13 +82,22 @@ def _parent(spec: JobSpec, films: _Films) -> Check:
     try:
         parent = load_parent(spec.config)
         if parent is None:
-            weights = "ImageNet's" if spec.config.imagenet else "random"
-            return Check("parent", True, f"It starts from {weights} weights.")
+            return _weights(spec.config)
         metadata = films.catalogue.metadata
         check_patients(parent, split_hash(metadata["patient"], films.split), metadata.index, spec.data)
     except (BundleRejected, ValueError) as error:
         return Check("parent", False, str(error))
     return Check("parent", True, f"It starts from the model {parent.name}.")
+
+
+def _weights(config: TrainingConfig) -> Check:
+    if config.weights is None:
+        whose = "ImageNet's" if config.imagenet else "random"
+        return Check("parent", True, f"It starts from {whose} weights.")
+    file = weights_file(config.backbone, config.weights)
+    if not file.is_file():
+        return Check("parent", False, f"There are no such weights to start from: there is no file {file}.")
+    return Check("parent", True, f"It starts from the weights {file.name}.")
 
 
 def _disk(spec: JobSpec, films: _Films) -> Check:

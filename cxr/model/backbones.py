@@ -8,7 +8,7 @@ from typing import Final
 import keras
 
 from cxr.model.efficientnet_lite import efficientnet_lite
-from cxr.settings import settings
+from cxr.model.names import weights_file
 
 # Per-channel (mean, standard deviation) in grey levels 0..255 that each family was trained with.
 # Caffe's channel order is BGR; a radiograph is grey, so only the order of the means matters.
@@ -19,7 +19,7 @@ CAFFE: Final = ((103.939, 116.779, 123.68), (1.0,) * 3)
 
 
 class WeightsUnavailable(RuntimeError):
-    """The ImageNet weights of a backbone are neither shipped nor downloadable from here."""
+    """The weights of a backbone that were asked for are not here, and can't be had from here."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Backbone:
 def _lite(x: keras.KerasTensor, weights: str | None, *, variant: str) -> keras.KerasTensor:
     features = efficientnet_lite(x, variant)
     if weights == "imagenet":
-        path = settings().models_dir / "backbones" / f"{variant}.weights.h5"
+        path = weights_file(variant)
         if not path.is_file():
             raise WeightsUnavailable(f"The ImageNet weights of {variant} are missing: there is no file {path}.")
         keras.Model(x, features).load_weights(path)

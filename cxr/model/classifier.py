@@ -1,5 +1,6 @@
 """The classifier: any backbone under a head whose class activation maps are its own logits before averaging."""
 
+from pathlib import Path
 from typing import Final
 
 import keras
@@ -7,8 +8,9 @@ import numpy as np
 from keras import layers
 
 from cxr.findings import CATEGORIES
-from cxr.model.backbones import backbone
+from cxr.model.backbones import WeightsUnavailable, backbone
 from cxr.model.bundle import LOGITS, MAPS
+from cxr.model.names import weights_file
 
 INPUT_NAME: Final = "film"
 NORMALISATION: Final = "normalisation"
@@ -27,7 +29,8 @@ def build_classifier(
     Args:
         backbone_name: a key of `cxr.model.backbones.BACKBONES`.
         input_size: side of the square input, pixels, at least 32.
-        weights: "imagenet", or None for random initialisation (for tests and for weights that are loaded later).
+        weights: "imagenet", the name of other weights of the backbone (see `cxr.model.names.weights_file`), or None for
+            random initialisation (for tests and for weights that are loaded later).
         dropout: share of feature channels dropped in training, 0 to 1.
 
     Returns:
@@ -36,7 +39,7 @@ def build_classifier(
 
     Raises:
         ValueError: unknown backbone or an input smaller than 32 pixels.
-        WeightsUnavailable: the ImageNet weights can't be had.
+        WeightsUnavailable: the weights can't be had, or are another network's.
     """
     if input_size < 32:
         raise ValueError(f"`input_size` (={input_size}) must be at least 32.")
@@ -49,9 +52,25 @@ def build_classifier(
     mean, std = np.array(chosen.mean, np.float32), np.array(chosen.std, np.float32)
     normalisation.set_weights([(1 / std).reshape(1, 1, 1, 3), -mean / std])
 
-    features = chosen.build(x, weights)
+    features = chosen.build(x, weights if weights == "imagenet" else None)
     x = layers.Activation("linear", name=FEATURES)(features)
+    if weights not in ("imagenet", None):
+        _load(keras.Model(film, x), weights_file(backbone_name, weights))
     x = layers.SpatialDropout2D(dropout, name="head_dropout")(x)
     maps = layers.Conv2D(len(CATEGORIES), 1, dtype="float32", name=MAPS)(x)
     logits = layers.GlobalAveragePooling2D(dtype="float32", name=LOGITS)(maps)
     return keras.Model(film, {LOGITS: logits, MAPS: maps}, name=backbone_name)
+
+
+def features_of(classifier: keras.Model) -> keras.Model:
+    """The part of a classifier whose weights are kept for others to start from: from the film to the last features."""
+    return keras.Model(classifier.input, classifier.get_layer(FEATURES).output)
+
+
+def _load(features: keras.Model, file: Path) -> None:
+    if not file.is_file():
+        raise WeightsUnavailable(f"There are no such weights to start from: there is no file {file}.")
+    try:
+        features.load_weights(file)
+    except (OSError, ValueError, KeyError) as error:
+        raise WeightsUnavailable(f"The weights {file} can't be read, or are those of another network.") from error

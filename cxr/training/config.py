@@ -14,6 +14,11 @@ class TrainingConfig(BaseModel):
 
     backbone: str = Field("efficientnet_lite0", description="feature extractor, a name of `cxr.model.backbones`")
     imagenet: bool = Field(True, description="start from ImageNet weights; false: random initialisation")
+    weights: str | None = Field(
+        None,
+        pattern=r"^\w+$",
+        description="name of other weights to start from than ImageNet's: models/backbones/BACKBONE.NAME.weights.h5",
+    )
     input_size: int = Field(320, ge=32, description="side of the square film, pixels")
     parent: str | None = Field(
         None, description="name of a bundle to start from instead of ImageNet: its backbone, and its head by category"
@@ -78,6 +83,12 @@ class TrainingConfig(BaseModel):
     def _fractions_sum_to_one(self) -> Self:
         if abs(sum(self.fractions) - 1) > 1e-9:
             raise ValueError(f"the four split fractions {self.fractions} must sum to 1")
+        return self
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Self:
+        if self.parent is not None and self.weights is not None:
+            raise ValueError(f"a run starts from the model {self.parent} or from the weights {self.weights}, not both")
         return self
 
     @model_validator(mode="after")

@@ -27,6 +27,7 @@ from cxr.model.classifier import build_classifier
 from cxr.model.engine import Engine
 from cxr.model.export import check_writable, predict, probe_films, write_bundle
 from cxr.model.geometry import measure_map_shift
+from cxr.model.names import weights_file
 from cxr.settings import settings
 from cxr.training import devices
 from cxr.training.calibration import fit_platt, uncalibrated
@@ -83,9 +84,11 @@ def finetune(
         check_patients(parent, films.split_hash, films.metadata.index, data)
     directory = RunDirectory(run, config, _identity(films), restart=restart)
 
-    imagenet = config.imagenet and parent is None
     model = build_classifier(
-        config.backbone, config.input_size, weights="imagenet" if imagenet else None, dropout=config.dropout
+        config.backbone,
+        config.input_size,
+        weights=None if parent is not None else config.weights or ("imagenet" if config.imagenet else None),
+        dropout=config.dropout,
     )
     start_from_prior(model, films.train.labels, config)
     if parent is not None:
@@ -112,7 +115,13 @@ def _card(
     parent: Bundle | None,
 ) -> Card:
     assessed = assess(model, films, config)
-    weights = "ImageNet weights" if config.imagenet else "random weights"
+    if parent is not None:
+        weights = f"the model {parent.name}"
+    elif config.weights is not None:
+        file = weights_file(config.backbone, config.weights)
+        weights = f"the weights {file.name} (SHA-256 {hashlib.sha256(file.read_bytes()).hexdigest()})"
+    else:
+        weights = "ImageNet weights" if config.imagenet else "random weights"
     return Card(
         name=name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -137,7 +146,7 @@ def _card(
         training=config.model_dump(),
         epochs=tuple(epoch.of_card() for epoch in progress.epochs),
         best_epoch=progress.best_epoch,
-        initial_weights=weights if parent is None else f"the model {parent.name}",
+        initial_weights=weights,
         parent=None if parent is None else Parent(name=parent.name, model_sha256=parent.model_sha256),
         versions=_versions(),
         files={},

@@ -1,5 +1,11 @@
-"""Pre-training of a network's upper part on frontal films of other hospitals, which share no patient with NIH's."""
+"""Pre-training of a network's upper part on frontal films of other hospitals, which share no patient with NIH's.
 
+    python -m scripts.study.pretrain --other DIR --out FILE
+
+writes the weights of the backbone that `finetune --weights` starts from, pre-trained as in the study.
+"""
+
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,12 +13,18 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from cxr.model.classifier import FEATURES
+from cxr.model.classifier import FEATURES, features_of
+from cxr.settings import settings
 from cxr.training.config import TrainingConfig
-from scripts.study.films import OTHERS, OtherFilms
+from scripts.study.films import OTHERS, OtherFilms, load_others
 from scripts.study.frozen import Trunk, feature_maps
 
 VIEWS = 3
+EPOCHS = 4
+SIZE = 224
+"""Most films of other hospitals are no larger, whatever size is trained on afterwards."""
+TUNED = "block10_add"
+"""Above it the shipped recipe trains: stages 6 and 7 of EfficientNet-Lite0."""
 EMBEDDING = 256
 OFF_DIAGONAL = 0.005
 """Weight of the terms off the diagonal (Zbontar et al. 2021, arXiv:2103.03230, 3)."""
@@ -124,3 +136,21 @@ class _Pairs(_Views):
         second = (first + self.rng.integers(1, len(self.maps), size=len(rows))) % len(self.maps)
         pair = tuple(self.maps[view, rows].astype(np.float32) for view in (first, second))
         return pair, np.zeros((len(rows), 1), np.float32)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.study.pretrain", description="Pre-train a backbone on films without labels."
+    )
+    parser.add_argument("--other", type=Path, required=True, help="folder of frontal films of other hospitals")
+    parser.add_argument("--out", type=Path, required=True, help="file of the weights")
+    arguments = parser.parse_args()
+    cache = settings().cache_dir / "study"
+    cache.mkdir(parents=True, exist_ok=True)
+    trunk = Trunk(size=SIZE, cut=TUNED)
+    learnt = pretrained(trunk, "barlow twins", load_others(arguments.other, SIZE, cache), EPOCHS, cache)
+    features_of(learnt.classifier()).save_weights(arguments.out)
+
+
+if __name__ == "__main__":
+    main()

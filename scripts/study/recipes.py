@@ -12,11 +12,10 @@ from cxr.dataset.labelled import LabelledFilms
 from cxr.evaluation.evaluate import view_only
 from cxr.training.config import TrainingConfig
 from cxr.training.fit import class_weights
-from scripts.study import notebook
+from scripts.study import notebook, pretrain
 from scripts.study.films import FOLDS, fold_of, load, load_others
 from scripts.study.frozen import POOLED, Trunk, feature_maps
 from scripts.study.heads import fit_head, standardise
-from scripts.study.pretrain import pretrained
 from scripts.study.upper import Films, predict, train
 
 
@@ -41,17 +40,14 @@ class Study:
         """A trunk whose upper part has seen films of other hospitals ("none": as it is)."""
         if how == "none":
             return trunk
-        # Most of those films are no larger, whatever size the trunk takes.
-        small = replace(trunk, size=PRETRAINING_SIZE)
-        others = load_others(self.other, PRETRAINING_SIZE, self.cache)
-        return replace(pretrained(small, how, others, PRETRAINING_EPOCHS, self.cache), size=trunk.size)
+        others = load_others(self.other, pretrain.SIZE, self.cache)
+        small = replace(trunk, size=pretrain.SIZE)
+        return replace(pretrain.pretrained(small, how, others, pretrain.EPOCHS, self.cache), size=trunk.size)
 
 
 CONFIG = TrainingConfig()
 LITE2_CUT = "block19_add"
 """EfficientNet-Lite2 after stage 6 of 7."""
-PRETRAINING_EPOCHS = 4
-PRETRAINING_SIZE = 224
 TEACHERS_SHARE = 0.7
 """Of what a pupil learns of a film; the rest is its label."""
 DECAY = 1.0
@@ -268,7 +264,7 @@ def probe_recipes() -> dict[str, tuple[str, Recipe]]:
 
 HIGH = Trunk(cut="block14_add")
 """Frozen up to and with stage 6 of 7: 7 x 7 x 192 at 224 px. What is trained above it is 1.0 of 3.4 million weights."""
-LOW = Trunk(size=384, cut="block10_add")
+LOW = Trunk(size=384, cut=pretrain.TUNED)
 """Frozen up to and with stage 5 of 7: 24 x 24 x 112."""
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from cxr.findings import CATEGORIES
 from cxr.model.backbones import BACKBONES, WeightsUnavailable
-from cxr.model.classifier import build_classifier
+from cxr.model.classifier import build_classifier, features_of
+from cxr.model.names import named_weights, weights_file
 from cxr.settings import settings
 
 
@@ -95,3 +96,39 @@ def test_unknown_backbone_names_the_known_ones():
 def test_too_small_input_is_refused():
     with pytest.raises(ValueError, match="at least 32"):
         build_classifier("vgg16", 31)
+
+
+def test_named_weights_are_loaded_from_their_file_and_none_others(changed_settings, tmp_path, tiny_backbone):
+    changed_settings.setenv("CXR_MODELS_DIR", str(tmp_path))
+    settings.cache_clear()
+    file = weights_file(tiny_backbone, "chest")
+    with pytest.raises(WeightsUnavailable, match="no file"):
+        build_classifier(tiny_backbone, 64, weights="chest")
+    file.parent.mkdir()
+    donor = build_classifier(tiny_backbone, 96, weights=None)
+    features_of(donor).save_weights(file)
+    film = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 1)).astype(np.float32)
+    fed = [features_of(build_classifier(tiny_backbone, 64, weights=weights)) for weights in ("chest", None)]
+    same = features_of(build_classifier(tiny_backbone, 64, weights=None))
+    same.set_weights(features_of(donor).get_weights())
+    wanted, loaded, random = (np.asarray(model(film)) for model in (same, *fed))
+    np.testing.assert_array_equal(loaded, wanted)
+    assert np.abs(random - wanted).max() > 1e-3
+    file.write_bytes(b"no weights")
+    with pytest.raises(WeightsUnavailable, match="can't be read"):
+        build_classifier(tiny_backbone, 64, weights="chest")
+    features_of(build_classifier("mobilenet_v2", 64, weights=None)).save_weights(file)
+    with pytest.raises(WeightsUnavailable, match="another network"):
+        build_classifier(tiny_backbone, 64, weights="chest")
+
+
+def test_named_weights_are_those_that_are_there(changed_settings, tmp_path):
+    changed_settings.setenv("CXR_MODELS_DIR", str(tmp_path))
+    settings.cache_clear()
+    assert named_weights() == []
+    folder = tmp_path / "backbones"
+    folder.mkdir()
+    names = ("efficientnet_lite0", "efficientnet_lite0.chest", "efficientnet_lite2.mine", "unknown.chest")
+    for name in names:
+        (folder / f"{name}.weights.h5").touch()
+    assert named_weights() == [("efficientnet_lite0", "chest"), ("efficientnet_lite2", "mine")]

@@ -117,7 +117,7 @@ def test_without_jobs_it_says_so_and_leads_to_the_form(place: Path) -> None:
 
 
 def test_every_option_has_a_widget_and_every_backbone_a_name() -> None:
-    chosen = {name for names in GROUPS.values() for name in names} | {"backbone", "imagenet", "parent"}
+    chosen = {name for names in GROUPS.values() for name in names} | {"backbone", "imagenet", "weights", "parent"}
     assert chosen == set(TrainingConfig.model_fields)
     from cxr.model.backbones import BACKBONES
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from cxr import jobs
 from cxr.jobs import JobSpec, machine
 from cxr.model.bundle import BundleRejected, bundle_names
-from cxr.model.names import DOWNLOADED, SHIPPED
+from cxr.model.names import DOWNLOADED, SHIPPED, named_weights
 from cxr.settings import settings
 from cxr.training.config import TrainingConfig
 from cxr.training.presets import PRESETS
@@ -30,6 +30,7 @@ CLONED: Final = "new-job-cloned"
 LOOKED: Final = "new-job-looked"
 """What the checks of the dialog said, and of which form and specification, in the session."""
 IMAGENET: Final = "ImageNet: "
+WEIGHTS: Final = "Weights: "
 MODEL: Final = "Model: "
 
 
@@ -58,6 +59,7 @@ def show_new_job(person: Person) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         starts = [f"{MODEL}{name}" for name in bundle_names()]
+        starts = [*(f"{WEIGHTS}{'.'.join(found)}" for found in named_weights()), *starts]
         starts = [*(f"{IMAGENET}{name}" for name in SHIPPED), *starts, *(f"{IMAGENET}{name}" for name in DOWNLOADED)]
         if cloned and _start_of(cloned.config) not in starts:
             st.warning(f"{plain(_start_of(cloned.config))} is not there any more.", icon=":material/warning:")
@@ -66,8 +68,8 @@ def show_new_job(person: Person) -> None:
             starts,
             starts.index(_start_of(cloned.config)) if cloned and _start_of(cloned.config) in starts else 0,
             key=f"{key}-start",
-            help="A backbone with ImageNet weights, or a model that there is. The weights of the first two ship; the "
-            "others' are downloaded once.",
+            help="A backbone with ImageNet weights, one with other weights, or a model that there is. ImageNet's "
+            "of the first two ship; the others' are downloaded once.",
         )
         data = st.text_input(
             "Data folder",
@@ -110,7 +112,9 @@ def show_new_job(person: Person) -> None:
 
 
 def _start_of(config: TrainingConfig) -> str:
-    return f"{IMAGENET}{config.backbone}" if config.parent is None else f"{MODEL}{config.parent}"
+    if config.parent is not None:
+        return f"{MODEL}{config.parent}"
+    return f"{WEIGHTS}{config.backbone}.{config.weights}" if config.weights else f"{IMAGENET}{config.backbone}"
 
 
 def _places(cloned: JobSpec | None) -> list[str]:
@@ -138,6 +142,8 @@ def _spec(
     # Random weights can only be asked for on the command line; a job that was, stays so.
     chosen: dict[str, Any] = {"backbone": name, "imagenet": cloned is None or cloned.config.imagenet}
     problems = []
+    if f"{kind}: " == WEIGHTS:
+        chosen["backbone"], _, chosen["weights"] = name.partition(".")
     if f"{kind}: " == MODEL:
         try:
             chosen |= {"backbone": card_of(name).backbone, "parent": name}
@@ -179,7 +185,7 @@ def command(spec: JobSpec) -> str:
         words += ["--devices", spec.devices]
     if spec.backend != "local":
         words += ["--backend", spec.backend]
-    for name in ("backbone", "imagenet", "parent", *(name for names in GROUPS.values() for name in names)):
+    for name in ("backbone", "imagenet", "weights", "parent", *(name for names in GROUPS.values() for name in names)):
         value = getattr(spec.config, name)
         if value != getattr(defaults, name):
             words += [f"--{name.replace('_', '-')}", str(value).lower() if isinstance(value, bool) else str(value)]

@@ -34,7 +34,7 @@ GROUPS: Final = {
     "Augmentation": ("rotation", "scaling", "shift", "exposure", "noise"),
     "Computation": ("precision", "deterministic", "memory_gigabytes", "disk_gigabytes", "checkpoint_minutes"),
 }
-"""Options as the form shows them; what is not here (backbone, imagenet, parent) is chosen by "Start from"."""
+"""Options as the form shows them; what is not here (backbone, imagenet, weights, parent) is chosen by "Start from"."""
 
 
 def option_widgets(start: TrainingConfig, key: str) -> dict[str, Any]:
