@@ -11,7 +11,7 @@ from cxr.jobs import data_checks, estimate, machine
 from cxr.jobs.folder import changing, stored_job, write_event
 from cxr.jobs.machine import Disk, Gpu
 from cxr.jobs.spec import State
-from cxr.model.names import DOWNLOADED, SHIPPED
+from cxr.model.names import DOWNLOADED, SHIPPED, weights_file
 from cxr.settings import ROOT, settings
 from cxr.training.run import EpochMetrics
 
@@ -64,6 +64,17 @@ def test_data_that_is_missing_damaged_or_too_small_is_refused(at, tmp_path):
     few = {"train_fraction": 0.96, "validation_fraction": 0.02, "calibration_fraction": 0.01, "test_fraction": 0.01}
     assert "at least 5 patients" in said(at.spec("lung", **few))["patients"].sentence
     assert "official split" in said(at.spec("lung", official_split=True))["data"].sentence
+
+
+def test_weights_that_are_missing_are_refused(at):
+    assert said(at.spec("lung"))["parent"].sentence == "It starts from random weights."
+    missing = said(at.spec("lung", weights="chest"))["parent"]
+    assert not missing.ok
+    assert "no such weights to start from" in missing.sentence
+    file = weights_file(at.spec("lung").config.backbone, "chest")
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert said(at.spec("lung", weights="chest"))["parent"].sentence == f"It starts from the weights {file.name}."
 
 
 def test_a_parent_that_is_missing_or_does_not_fit_is_refused(at, imported_bundle):

@@ -19,7 +19,7 @@ from cxr.cli import _parser
 from cxr.jobs.folder import SPEC_FILE, STATE_FILE
 from cxr.jobs.spec import Event, JobSpec, State, StoredSpec, StoredState
 from cxr.model.bundle import bundle_path, load_bundle
-from cxr.model.names import DOWNLOADED, SHIPPED
+from cxr.model.names import DOWNLOADED, SHIPPED, weights_file
 from cxr.promotion import promote
 from cxr.registry import history, serving_name
 from cxr.settings import ROOT, settings
@@ -209,6 +209,17 @@ def test_a_job_shows_its_curves_log_configuration_and_history(place: Path) -> No
     app.session_state["job-view"] = "History"
     app.run()
     assert list(app.dataframe[-1].value["State"]) == ["queued", "finished"]
+
+
+def test_other_weights_as_the_start_bring_their_backbone(place: Path) -> None:
+    file = weights_file("efficientnet_lite2", "chest")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+    app = section(opened("admin"), "New job")
+    next(box for box in app.selectbox if box.label == "Start from").set_value("Weights: efficientnet_lite2.chest").run()
+    given = shown_command(app)
+    assert given[given.index("--backbone") + 1] == "efficientnet_lite2"
+    assert given[given.index("--weights") + 1] == "chest"
 
 
 def test_start_again_with_changes_fills_the_form(place: Path) -> None:
