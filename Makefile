@@ -15,8 +15,8 @@ app: $(VENV)/.app
 	$(BIN)/streamlit run app.py
 
 test: $(VENV)/.dev
-	command -v chromium >/dev/null || ! command -v apt-get >/dev/null \
-		|| ($(SUDO) apt-get update && $(SUDO) apt-get install --yes chromium)
+	! command -v apt-get >/dev/null || (command -v chromium && ls /usr/lib/postgresql/*/bin/initdb) >/dev/null 2>&1 \
+		|| ($(SUDO) apt-get update && $(SUDO) apt-get install --yes chromium postgresql)
 	$(MAKE) check
 	$(BIN)/pytest --numprocesses auto --dist loadfile
 

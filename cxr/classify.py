@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from PIL.PngImagePlugin import PngInfo
@@ -66,7 +66,18 @@ def answer(engine: Engine, name: str, data: bytes) -> Reading | Refusal:
     return Reading(name, film.facts, film.warnings, film.grey, prediction, milliseconds)
 
 
-def as_json(reading: Reading, verdict: Verdict, bundle: Bundle) -> dict[str, Any]:
+class Answered(Protocol):
+    """What of a film that was read goes into its record; see `Reading`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+    @property
+    def milliseconds(self) -> float: ...
+
+
+def as_json(reading: Answered, verdict: Verdict, bundle: Bundle) -> dict[str, Any]:
     """A verdict in the form that other programs rely on."""
     return {
         "file": reading.name,

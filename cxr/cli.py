@@ -12,8 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
+from cxr.cli_audit import add_audit_commands
+from cxr.cli_feedback import add_feedback_commands
 from cxr.cli_jobs import add_job_commands, add_training_options, given_options
 from cxr.cli_models import add_model_commands
+from cxr.cli_worklist import add_worklist_commands
 from cxr.model.card import PointName
 from cxr.settings import ROOT, settings
 
@@ -95,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
 
     add_job_commands(commands)
     add_model_commands(commands)
+    add_worklist_commands(commands)
+    add_feedback_commands(commands)
+    add_audit_commands(commands)
     return parser
 
 

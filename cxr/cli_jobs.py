@@ -51,7 +51,7 @@ def add_job_commands(commands: "argparse._SubParsersAction[argparse.ArgumentPars
     start.add_argument("--devices", default="auto", help="cpu, gpu0, gpu0,gpu1 …, or auto: all GPUs, else the CPU")
     start.add_argument("--backend", default="local", choices=get_args(jobs.JobSpec.model_fields["backend"].annotation))
     start.add_argument("--check", action="store_true", help="only say what would stand against it")
-    start.add_argument("--by", metavar="PERSON", default=_me(), help="who wants it (default: your account)")
+    start.add_argument("--by", metavar="PERSON", default=account(), help="who wants it (default: your account)")
     add_training_options(start)
     start.set_defaults(run=_start)
     for name, run, what in (
@@ -64,7 +64,9 @@ def add_job_commands(commands: "argparse._SubParsersAction[argparse.ArgumentPars
         action = actions.add_parser(name, help=what)
         action.add_argument("id", metavar="ID")
         if run in (_cancel, _resume, _delete):
-            action.add_argument("--by", metavar="PERSON", default=_me(), help="who wants it (default: your account)")
+            action.add_argument(
+                "--by", metavar="PERSON", default=account(), help="who wants it (default: your account)"
+            )
         if run is _show:
             action.add_argument("--json", action="store_true", help="one JSON object on standard output")
         if run is _log:
@@ -72,7 +74,8 @@ def add_job_commands(commands: "argparse._SubParsersAction[argparse.ArgumentPars
         action.set_defaults(run=_told(run))
 
 
-def _me() -> str:
+def account() -> str:
+    """Who runs the command, as the machine knows them."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -12,8 +12,16 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from cxr.findings import FINDINGS
+
 ROOT = Path(__file__).resolve().parent.parent
 """The folder that holds `app.py`, `models/` and the rest."""
+
+
+def _finding(name: str) -> str:
+    if name not in FINDINGS:
+        raise ValueError(f"'{name}' is none of the findings {', '.join(FINDINGS)}")
+    return name
 
 
 class Settings(BaseSettings):
@@ -67,6 +75,36 @@ class Settings(BaseSettings):
     )
     session_megabytes: Annotated[int, Field(gt=0)] = Field(
         1024, description="Most that the films of one browser session may take, as files."
+    )
+    worklist_dir: Path = Field(
+        ROOT / "worklist", description="Where the worklist keeps its films, and its database where that is SQLite."
+    )
+    database_url: str | None = Field(
+        None,
+        # It may hold a password.
+        repr=False,
+        description="The worklist's PostgreSQL database, such as `postgresql://cxr@db/cxr`; without it SQLite.",
+    )
+    inbox: Path | None = Field(None, description="Folder whose files are taken into the worklist as they arrive.")
+    keep_days: Annotated[int, Field(gt=0)] | None = Field(
+        None, description="Days after which a study and its films are deleted from the worklist; without it never."
+    )
+    ageing_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        4.0,
+        description="Hours of waiting that move a study up the worklist as far as an abnormal probability of 1 would.",
+    )
+    critical_findings: tuple[Annotated[str, AfterValidator(_finding)], ...] = Field(
+        ("Pneumothorax", "Effusion"), description="Findings that put a study ahead of the others where flagged."
+    )
+    critical_point: str = Field("rule-in", description="Operating point at which a critical finding counts as flagged.")
+    worklist_point: str = Field(
+        "balanced", description="Operating point of the verdicts and of the flagged findings in the worklist."
+    )
+    blind_first: bool = Field(
+        False, description="Whether readers of the worklist see a film before its verdict, unless they say otherwise."
+    )
+    scoring_workers: Annotated[int, Field(ge=1)] = Field(
+        1, description="How many films of the worklist the app scores at a time."
     )
 
     @classmethod

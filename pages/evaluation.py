@@ -7,6 +7,7 @@ from cxr.evaluation.words import interval
 from cxr.model.bundle import BundleRejected, bundle_names
 from cxr.registry import serving_name
 from cxr.report.evaluation import NOT_HELD_OUT
+from cxr.ui.evaluation.agreement import show_agreement
 from cxr.ui.evaluation.downloads import show_downloads
 from cxr.ui.evaluation.separation import choose_task, show_separation, show_threshold
 from cxr.ui.evaluation.source import command, evaluated, evaluated_on
@@ -27,6 +28,7 @@ SECTIONS = (
     "Worse films",
     "Mistakes",
     "Compare",
+    "Agreement",
 )
 
 names = bundle_names()
@@ -93,6 +95,8 @@ with place:
         show_robustness(report, name)
     elif section == "Mistakes":
         show_mistakes(films, report.operating_points["balanced"].threshold)
+    elif section == "Agreement":
+        show_agreement(bundle)
     else:
         show_comparison(name, [other for other in names if other != name], report, films, resamples)
 show_downloads(name, report, films)

@@ -16,6 +16,41 @@ from cxr.settings import ROOT, settings
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
+SLOW = (
+    "test_click_to_promotion.py",
+    "test_ray.py",
+    "test_training_job.py",
+    "browser",
+    "training",
+    "jobs",
+    "test_promotion.py",
+    "model",
+    "pages",
+    "worklist",
+)
+"""Files, and folders of files, that take long; the longest first."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pytest-xdist hand out the files in the order below.
+
+    By itself it begins with the files of the most tests, so that the longest of all, which holds a single test, is
+    begun when there is nothing else left to do for the other workers.
+    """
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long comes first, so that all workers end at about the same time."""
+
+    def place(item: pytest.Item) -> int:
+        names = (item.path.name, item.path.parent.name)
+        return next((number for number, name in enumerate(SLOW) if name in names), len(SLOW))
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The real films and tables described in the README; set CXR_TEST_DATA to have them elsewhere."""
@@ -115,9 +150,10 @@ def imported_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests never read or write the developer's cache."""
+    """Tests never read or write the developer's cache or worklist."""
     patch = pytest.MonkeyPatch()
     patch.setenv("CXR_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+    patch.setenv("CXR_WORKLIST_DIR", str(tmp_path_factory.mktemp("worklist")))
     settings.cache_clear()
     yield
     patch.undo()

@@ -10,8 +10,8 @@ KINDS = ("title", "header", "subheader", "markdown", "caption", "error", "warnin
 
 
 def opened(page: str) -> AppTest:
-    """A page of the app, opened from its first one."""
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    """A page of the app, opened by its address."""
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
     return app.switch_page(f"pages/{page}.py").run()
 
 

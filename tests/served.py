@@ -20,18 +20,21 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_app(place: Path, port: int, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+def running_app(place: Path, port: int, script: str = "app.py", **settings: str) -> Iterator[subprocess.Popen[bytes]]:
     """The app on a port, in a process of its own, with some settings; its log must hold no traceback.
 
     Args:
         place: folder for its log.
         port: a free one.
-        settings: `CXR_*` variables.
+        script: what is run, from the project's root.
+        settings: `CXR_*` variables; the worklist is in `place` unless they say otherwise.
     """
     log = place / "log.txt"
+    # Never the developer's own, nor that of the tests in this process.
+    settings.setdefault("CXR_WORKLIST_DIR", str(place / "worklist"))
     with log.open("a") as output:
         app = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port)],
+            [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port)],
             cwd=ROOT, env=os.environ | settings, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:

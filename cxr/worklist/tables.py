@@ -1,13 +1,16 @@
 """The tables of the worklist, the same in SQLite and in PostgreSQL.
 
-A patient's name is in none of them. A patient's identifier is in `Study.patient` alone; no log and no audit line has it.
+A patient's name is in none of them. A patient's identifier is in `Study.patient` alone; no log, no audit line has it.
 """
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, String, Text, TypeDecorator, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+NEVER_REUSED: Final = {"sqlite_autoincrement": True}
+"""SQLite would give the number of a deleted row again, which stands in the audit trail and in addresses of pages."""
 
 
 class Moment(TypeDecorator[datetime]):
@@ -28,14 +31,14 @@ class Moment(TypeDecorator[datetime]):
 class Base(DeclarativeBase):
     """Of all tables; columns take a `datetime` as `Moment` and a list or dict as JSON."""
 
-    type_annotation_map = {datetime: Moment, dict[str, Any]: JSON, list[Any]: JSON}
+    type_annotation_map: ClassVar = {datetime: Moment, dict[str, Any]: JSON, list[Any]: JSON}
 
 
 class Study(Base):
     """What a reader reads: one or more films of one patient at one time.
 
     Attributes:
-        key: what makes it one: "dicom:" and the salted hash of the Study Instance UID, or "film:" and the film's SHA-256.
+        key: what makes it one: "dicom:" and the keyed hash of the Study Instance UID, or "film:" and the film's SHA-256.
         name: what the list calls it: name of its first file.
         patient: Patient ID of the DICOM header, or NIH's patient number from the name of a file of ChestX-ray14.
         accession, acquired: Accession Number and Study Date (YYYY-MM-DD) of the header.
@@ -74,7 +77,7 @@ class Study(Base):
     opinions: Mapped[list["Opinion"]] = relationship(
         back_populates="study", cascade="all, delete-orphan", passive_deletes=True, order_by="Opinion.id"
     )
-    __table_args__ = (Index("study_status_arrived", "status", "arrived"),)
+    __table_args__ = (Index("study_status_arrived", "status", "arrived"), NEVER_REUSED)
 
 
 class Film(Base):
@@ -94,6 +97,7 @@ class Film(Base):
     """
 
     __tablename__ = "film"
+    __table_args__ = NEVER_REUSED
     id: Mapped[int] = mapped_column(primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"), index=True)
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
@@ -133,7 +137,7 @@ class Result(Base):
     columns: Mapped[list[Any]] = mapped_column(JSON)
     probabilities: Mapped[list[Any]] = mapped_column(JSON)
     film: Mapped[Film] = relationship(back_populates="results")
-    __table_args__ = (UniqueConstraint("film_id", "model"),)
+    __table_args__ = (UniqueConstraint("film_id", "model"), NEVER_REUSED)
 
 
 class Opinion(Base):
@@ -150,6 +154,7 @@ class Opinion(Base):
     """
 
     __tablename__ = "opinion"
+    __table_args__ = NEVER_REUSED
     id: Mapped[int] = mapped_column(primary_key=True)
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"), index=True)
     reader: Mapped[str] = mapped_column(Text)

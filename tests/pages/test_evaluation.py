@@ -4,13 +4,12 @@ import shutil
 
 import pytest
 from driven import opened, titles, words
-from streamlit.testing.v1 import AppTest
 
 from cxr.evaluation.report import ModelName
 from cxr.evaluation.stored import load_evaluation, save
 from cxr.evaluation.words import interval
 from cxr.model.bundle import bundle_path, load_bundle, write_card
-from cxr.settings import ROOT, settings
+from cxr.settings import settings
 
 SECTIONS = (
     "Separation", "Thresholds", "Worklist", "Where it looks", "For whom it fails", "Worse films", "Mistakes", "Compare",
@@ -100,7 +99,7 @@ def test_places_stand_beside_chance(app, report):
 def test_viewer_says_what_its_maps_did_against_boxes():
     from cxr.samples import SAMPLES
 
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
+    app = opened("read_film")
     next(b for b in app.button if b.label == SAMPLES[0].label).click().run()
     choice = next(s for s in app.selectbox if s.label == "Heatmap of")
     choice.set_value("Pneumonia").run()
