@@ -38,7 +38,7 @@ class Study(Base):
     """What a reader reads: one or more films of one patient at one time.
 
     Attributes:
-        key: what makes it one: "dicom:" and the keyed hash of the Study Instance UID, or "film:" and the film's SHA-256.
+        key: what makes it one: "dicom:" and the keyed hash of the Study Instance UID, or "film:" and a SHA-256.
         name: what the list calls it: name of its first file.
         patient: Patient ID of the DICOM header, or NIH's patient number from the name of a file of ChestX-ray14.
         accession, acquired: Accession Number and Study Date (YYYY-MM-DD) of the header.
