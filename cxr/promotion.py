@@ -22,6 +22,7 @@ from cxr.registry import (
     serving_bundle,
 )
 from cxr.settings import settings
+from cxr.worklist.audit import Event, NotRecorded, audited
 
 FILES = "Files and serving graph"
 EVALUATED = "Evaluated on held-out patients"
@@ -102,7 +103,8 @@ def promote(name: str, who: str, why: str, override: bool = False, seen: GateRep
 
     Raises:
         PromotionRefused: the gate is not passed, nobody or no reason is named, it serves already, the operator has set
-            CXR_MODEL, or since `seen` candidate or champion became another or a further check failed.
+            CXR_MODEL, since `seen` candidate or champion became another or a further check failed, or it can't be
+            written to the audit trail.
         BundleRejected: the bundle can't be used; `RegistryDamaged`: nobody can tell what serves.
         OSError: the record can't be written.
     """
@@ -155,8 +157,9 @@ def roll_back(who: str, why: str, to: Model | None = None) -> Entry:
         to: the model that the person meant to go back to; None: whichever it is.
 
     Raises:
-        PromotionRefused: there is no earlier model, nobody or no reason is named, the operator has set CXR_MODEL, or it
-            is not `to` any more: somebody else, or a second click, went back already.
+        PromotionRefused: there is no earlier model, nobody or no reason is named, the operator has set CXR_MODEL, it
+            is not `to` any more (somebody else, or a second click, went back already), or it can't be written to the
+            audit trail.
         BundleRejected: the earlier model can't be used; `RegistryDamaged`: nobody can tell what serves.
         OSError: the record can't be written.
     """
@@ -195,7 +198,16 @@ def _changed(action: Action, who: str, why: str, before: Model, after: Model, re
         to_model=after,
         gate=report,
     )
-    record(entry)
+    event = Event.ROLLED_BACK if action == "roll back" else Event.PROMOTED
+    gate = {} if report is None else {"override": action == "override", "failed_checks": len(report.failed)}
+    try:
+        with audited(
+            who=entry.who, event=event, what=f"model {after.name}", model=after.sha256, before=before.sha256,
+            before_name=before.name, **gate,
+        ):  # fmt: skip
+            record(entry)
+    except NotRecorded as error:
+        raise PromotionRefused(str(error)) from error
     return entry
 
 

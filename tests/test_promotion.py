@@ -309,23 +309,26 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import cxr.files
-from cxr.promotion import promote
+from cxr import promotion
 
 def killed(*args):
     os.kill(os.getpid(), signal.SIGKILL)
 
-moment = sys.argv[1]
-if moment == "written":
-    cxr.files.os.fsync = killed
-elif moment == "synced":
-    Path.replace = killed
-elif moment == "replaced":
-    replace = Path.replace
-    def and_die(self, target):
-        replace(self, target)
-        killed()
-    Path.replace = and_die
-promote("third", "Ada", "it finds more")
+moment, record = sys.argv[1], promotion.record
+
+def and_die(entry):
+    # Not before: the audit trail writes its files in the same way.
+    if moment == "written":
+        cxr.files.os.fsync = killed
+    elif moment == "synced":
+        Path.replace = killed
+    elif moment == "replaced":
+        replace = Path.replace
+        Path.replace = lambda self, target: (replace(self, target), killed())
+    record(entry)
+
+promotion.record = and_die
+promotion.promote("third", "Ada", "it finds more")
 """
 
 

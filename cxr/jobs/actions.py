@@ -19,6 +19,7 @@ from cxr.jobs.folder import (
     STOP_FILE,
     StoredJob,
     changing,
+    drop_ballast,
     folder_of,
     highest_number,
     now,
@@ -34,6 +35,7 @@ from cxr.jobs.spec import Event, JobRefused, JobSpec, NoSuchJob, State, StopRequ
 from cxr.lock import locked
 from cxr.settings import settings
 from cxr.training.run import CONFIG_FILE
+from cxr.worklist.audit_events import Event as Audited
 
 LOCK_FILE = ".lock"
 NUMBER_FILE = ".number"
@@ -55,7 +57,8 @@ def start(spec: JobSpec, token: str) -> Job:
             with the same token, the first job is returned.
 
     Raises:
-        JobRefused: with the sentences of the preflight checks that failed, or one on what else stands against it.
+        JobRefused: with the sentences of the preflight checks that failed, or one on what else stands against it; as in
+            all that follows, also if it can't be written to the audit trail.
     """
     spec = spec.model_copy(update={"data": spec.data.absolute()})
     if (found := _of_token(token)) is not None:
@@ -67,12 +70,14 @@ def start(spec: JobSpec, token: str) -> Job:
             return found
         if problems or (problem := name_problem(spec.model)):
             raise JobRefused(" ".join(problems or [str(problem)]))
-        _use(number)
-        draft = _draft(spec, token, number)
-        # Whoever sees the folder waits until the job in it is started.
-        with locked(draft / STATE_LOCK):
-            folder = draft.rename(settings().runs_dir / f"{number:04d}-{spec.model}")
-            _launch(stored_job(folder))
+        folder = settings().runs_dir / f"{number:04d}-{spec.model}"
+        with _audited(Audited.JOB_STARTED, folder.name, spec.by, spec):
+            _use(number)
+            draft = _draft(spec, token, number)
+            # Whoever sees the folder waits until the job in it is started.
+            with locked(draft / STATE_LOCK):
+                draft.rename(folder)
+                _launch(stored_job(folder))
     return job(folder.name)
 
 
@@ -93,12 +98,13 @@ def resume(job_id: str, who: str) -> Job:
         if not found.state.resumable:
             raise JobRefused(f"The job {job_id} is {found.state}; there is nothing to go on with.")
         try:
-            _use(number)
-            write_ballast(folder)
-            (folder / STOP_FILE).unlink(missing_ok=True)
-            event = Event(state=State.QUEUED, time=now(), cause="It was resumed.", who=who)
-            state = StoredState(events=(*found.events, event), ticket=number, devices=_devices(stored.spec))
-            write_part(folder / STATE_FILE, state)
+            with _audited(Audited.JOB_RESUMED, job_id, who, stored.spec):
+                _use(number)
+                write_ballast(folder)
+                (folder / STOP_FILE).unlink(missing_ok=True)
+                event = Event(state=State.QUEUED, time=now(), cause="It was resumed.", who=who)
+                state = StoredState(events=(*found.events, event), ticket=number, devices=_devices(stored.spec))
+                write_part(folder / STATE_FILE, state)
         except OSError as error:
             raise JobRefused(f"The job {job_id} can't be resumed: {folder}: {error.strerror}.") from error
         _launch(StoredJob(folder, stored.stored, state))
@@ -120,11 +126,12 @@ def cancel(job_id: str, who: str) -> Job:
         if not found.state.alive:
             raise JobRefused(f"The job {job_id} is {found.state}; it does not run.")
         if not found.stopping:
-            try:
-                write_part(folder / STOP_FILE, StopRequest(who=who, time=now()))
-            except OSError as error:
-                # Its process can still be told.
-                unwritten = error
+            with _audited(Audited.JOB_CANCELLED, job_id, who, stored.spec):
+                try:
+                    write_part(folder / STOP_FILE, StopRequest(who=who, time=now()))
+                except OSError as error:
+                    # Its process can still be told.
+                    unwritten = error
     handle = stored.state.handle if stored.state is not None else None
     if handle is not None:
         backend(stored.spec.backend).stop(stored, handle)
@@ -150,8 +157,11 @@ def delete(job_id: str, who: str) -> None:
             raise JobRefused(f"The job {job_id} is queued or running; cancel it first.")
         gone = folder.with_name(f"{DELETED}{uuid.uuid4().hex}")
         record = {"id": job_id, "model": stored.spec.model, "who": who, "time": now().isoformat()}
+        # If the disk is full, the audit line may need the room that the job kept for a last word.
+        drop_ballast(folder)
         try:
-            folder.replace(gone)
+            with _audited(Audited.JOB_DELETED, job_id, who, stored.spec):
+                folder.replace(gone)
         except OSError as error:
             raise JobRefused(f"The job {job_id} can't be deleted: {error.strerror}.") from error
     noted = _noted(record)
@@ -159,6 +169,19 @@ def delete(job_id: str, who: str) -> None:
     if not noted:
         # The disk was full, and has the room of the job now.
         _noted(record)
+
+
+@contextmanager
+def _audited(event: Audited, job_id: str, who: str, spec: JobSpec) -> Iterator[None]:
+    """See `cxr.worklist.audit.audited`. Raises `JobRefused` if the line can't be written."""
+    # The database's library is of no use to the process of a job, which imports this module as well.
+    from cxr.worklist.audit import NotRecorded, audited
+
+    try:
+        with audited(who=who, event=event, what=f"job {job_id}", model_name=spec.model, backend=spec.backend):
+            yield
+    except NotRecorded as error:
+        raise JobRefused(str(error)) from error
 
 
 def _noted(record: Mapping[str, str]) -> bool:

@@ -12,8 +12,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cxr.dataset.labelled import UnusableDataset
-from cxr.evaluation.neither import NotComparable, compare_films
 from cxr.jobs.backend import Backend, Stopped
 from cxr.jobs.backends import backend
 from cxr.jobs.failure import cause_of
@@ -157,6 +155,10 @@ def _compare(spec: JobSpec, final: Path, recorder: Recorder) -> None:
 
     Where they can't be compared, the log says why; the model is made all the same.
     """
+    # What reads films and scores is slow to import, and as little of use to a waiting job as TensorFlow.
+    from cxr.dataset.labelled import UnusableDataset
+    from cxr.evaluation.neither import NotComparable, compare_films
+
     try:
         recorder.say("comparing it with the model that serves")
         compare_films(load_bundle(final), serving_bundle(), spec.data)

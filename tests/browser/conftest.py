@@ -24,9 +24,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; `make test` installs it."""
+    """Debian's Chromium; `make test` installs it. It is closed after each file: other tests come after these, and
+    Playwright keeps its event loop running for as long as it is open."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("no chromium on this machine")
@@ -38,11 +39,11 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, address: str, tmp_path: Path) -> Iterator[Page]:
-    """The app's first page, loaded and at rest."""
+    """The page "Read a film", loaded and at rest."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme="dark")
     opened = context.new_page()
     opened.set_default_timeout(60_000)
-    opened.goto(address)
+    opened.goto(f"{address}/read_film")
     opened.get_by_text("Drop in a chest film").wait_for()
     yield opened
     context.close()
