@@ -6,18 +6,26 @@ from cxr.settings import ROOT
 from cxr.ui.model import show_notice
 from cxr.ui.uploads import keep_uploads_in_memory
 from cxr.ui.who import asking
+from cxr.ui.worklist.background import keep_working
 
 # A Material icon here would be fetched from the internet; the icons inside the page come with Streamlit.
 st.set_page_config(page_title="CXR Triage", page_icon=str(ROOT / "cxr" / "ui" / "icon.svg"), layout="wide")
 
 keep_uploads_in_memory()
+keep_working()
 pages = [
+    st.Page(
+        "pages/worklist.py",
+        title="Worklist",
+        icon=":material/checklist:",
+        help="The films that wait to be read, the most probably abnormal first, and the reading of one.",
+        default=True,
+    ),
     st.Page(
         "pages/read_film.py",
         title="Read a film",
         icon=":material/radiology:",
         help="Drop in chest films and get a verdict with probabilities for 14 findings and heatmaps.",
-        default=True,
     ),
     st.Page(
         "pages/dataset.py",

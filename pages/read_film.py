@@ -66,7 +66,7 @@ def show_list(session: Readings, decided: dict[str, Verdict | None]) -> str:
 engine = serving_engine()
 card = engine.bundle.card
 session = readings()
-list_place, film_place, verdict_place = st.columns([2.4, 5.1, 4.7], gap="medium")
+list_place, film_place, verdict_place = st.columns([2.5, 5.7, 4.6], gap="medium")
 
 with list_place:
     show_intake(session)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from cxr.evaluation.stored import REPORT_FILE
 from cxr.evaluation.words import TOO_FEW
-from cxr.model.bundle import CARD_FILE, BundleRejected, bundle_path, file_sha256, load_bundle
+from cxr.model.bundle import CARD_FILE, Bundle, BundleRejected, bundle_path, file_sha256, load_bundle
 from cxr.model.card import Card
 from cxr.model.engine import Engine
 from cxr.model.verdict import RESEARCH_NOTICE
@@ -64,6 +64,18 @@ def show_notice() -> None:
         st.badge(RESEARCH_NOTICE, icon=":material/science:", color="orange")
         st.caption(model_sentence(bundle.name, bundle.card))
         st.page_link("pages/model_card.py", label="Card", icon=":material/description:")
+
+
+def serving_now() -> Bundle | None:
+    """The bundle that serves; None where none can, of which the notice says why."""
+    engine = _serving()
+    return None if isinstance(engine, str) else engine.bundle
+
+
+def likelihood_words() -> str:
+    """What the numbers of the serving model are, in a table's head."""
+    bundle = serving_now()
+    return "Score, not calibrated" if bundle is not None and bundle.card.data is None else "Probability, calibrated"
 
 
 def model_sentence(name: str, card: Card) -> str:

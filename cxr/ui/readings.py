@@ -11,12 +11,16 @@ import streamlit as st
 from cxr.classify import Reading, Refusal, answer
 from cxr.model.engine import Engine
 from cxr.model.verdict import Verdict, decide
+from cxr.radiograph import FullDepth, full_depth
 from cxr.settings import settings
 from cxr.ui.words import plain
 
 KEY: Final = "read_film_readings"
 CHOSEN: Final = "chosen-film"
 """Where the session keeps the id of the film that is looked at."""
+
+DEPTHS_KEPT: Final = 4
+"""Of so many films a session keeps the pixels decoded, those that were looked at last."""
 
 Maps = dict[str, np.ndarray | None]
 """Heatmaps of one finding by method."""
@@ -49,6 +53,7 @@ class Readings:
         films: in the order in which they came.
         answers: of the films that were read so far, by the model of `model`.
         second_opinions: heatmaps by other methods, by film, then by model and finding.
+        depths: the films that were looked at last, at full depth, the latest at the end.
         model: SHA-256 of the bundle that gave the answers.
         uploader: counts up to give the user an empty uploader once its films were taken over.
     """
@@ -56,6 +61,7 @@ class Readings:
     films: dict[str, Film] = field(default_factory=dict)
     answers: dict[str, Reading | Refusal] = field(default_factory=dict)
     second_opinions: dict[str, dict[str, Maps]] = field(default_factory=dict)
+    depths: dict[str, FullDepth] = field(default_factory=dict)
     model: str = ""
     uploader: int = 0
 
@@ -81,6 +87,15 @@ class Readings:
             self.films.pop(key, None)
             self.answers.pop(key, None)
             self.second_opinions.pop(key, None)
+            self.depths.pop(key, None)
+
+    def depth(self, key: str) -> FullDepth:
+        """A film at full depth, to be looked at."""
+        found = self.depths.pop(key, None)
+        self.depths[key] = full_depth(self.films[key].data) if found is None else found
+        for old in list(self.depths)[:-DEPTHS_KEPT]:
+            del self.depths[old]
+        return self.depths[key]
 
     def label(self, key: str) -> str:
         """The name of a film as the list shows it: films of the same name are numbered in the order of their coming."""

@@ -1,5 +1,7 @@
 """The verdict in words, and the 14 findings with their numbers."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 import streamlit as st
 
@@ -25,19 +27,24 @@ ROW_HEIGHT = 32
 def show_verdict(reading: Reading, verdict: Verdict, bundle: Bundle) -> None:
     """Verdict, its reason, what the operating point means, whose it is, warnings, findings, facts of the film."""
     card = bundle.card
-    colour = COLOURS[verdict.name]
-    st.header(f":{colour}[{verdict_title(verdict)}]", anchor=False)
-    uncertain = "" if card.evaluation is None else uncertain_meaning(verdict.point)
-    st.markdown(f"{verdict_reason(verdict)} {point_meaning(verdict.point, card)} {uncertain}")
-    st.caption(f":material/science: {RESEARCH_NOTICE} Read by the model **{plain(bundle.name)}**.")
-    if explanation := contradiction(verdict):
-        st.warning(explanation, icon=":material/warning:")
-    for warning in reading.warnings:
-        st.warning(plain(warning), icon=":material/warning:")
+    show_words(verdict, bundle.name, card, reading.warnings)
     st.subheader("Findings", anchor=False)
     _show_findings(verdict, card)
     with st.expander("About this film", icon=":material/info:"):
         st.markdown(_facts(reading))
+
+
+def show_words(verdict: Verdict, model: str, card: Card, warnings: Iterable[str]) -> None:
+    """Verdict, its reason, what the operating point means, which model says so, and what there is to beware of."""
+    colour = COLOURS[verdict.name]
+    st.header(f":{colour}[{verdict_title(verdict)}]", anchor=False)
+    uncertain = "" if card.evaluation is None else uncertain_meaning(verdict.point)
+    st.markdown(f"{verdict_reason(verdict)} {point_meaning(verdict.point, card)} {uncertain}")
+    st.caption(f":material/science: {RESEARCH_NOTICE} Read by the model **{plain(model)}**.")
+    if explanation := contradiction(verdict):
+        st.warning(explanation, icon=":material/warning:")
+    for warning in warnings:
+        st.warning(plain(warning), icon=":material/warning:")
 
 
 def show_labels(key: str, labels: tuple[str, ...] | None) -> None:

@@ -45,10 +45,16 @@ def whole(estimate: Estimate | None) -> str:
 
 
 def verdict_title(verdict: Verdict) -> str:
-    """The verdict as a headline. Below a threshold that is made to miss films, it is no finding of nothing."""
-    if verdict.name == "no finding" and verdict.point.name == "rule-in":
+    """The verdict as a headline."""
+    return title_of(verdict.name, verdict.point.name)
+
+
+def title_of(verdict: str, point: str) -> str:
+    """A verdict at an operating point, both by name, as a headline. Below a threshold that is made to miss films, it is
+    no finding of nothing."""
+    if verdict == "no finding" and point == "rule-in":
         return "Below the rule-in threshold"
-    return verdict.name.capitalize()
+    return verdict.capitalize()
 
 
 def contradiction(verdict: Verdict) -> str | None:
@@ -124,3 +130,10 @@ def map_trust(finding: str, report: Report | None) -> str:
 def no_support(finding: str) -> str:
     """What is shown in place of an all-zero heatmap."""
     return f"No region of this film speaks for {display_name(finding).lower()}."
+
+
+def map_note(finding: str, report: Report | None, *, empty: bool) -> str:
+    """What stands below a heatmap, or in place of an `empty` one: how to read it, and how far to trust it."""
+    if empty:
+        return no_support(finding)
+    return f"Scaled to its own strongest region: it shows where, not how much. {map_trust(finding, report)}"

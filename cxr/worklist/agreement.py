@@ -157,7 +157,10 @@ def state(db: Database) -> tuple[int, int, str]:
     with db.reading() as session:
         last, count = session.execute(select(func.max(Opinion.id), func.count(Opinion.id))).one()
         scored = session.scalar(select(func.max(Result.scored)))
-    return last or 0, count, str(scored)
+        # A roll back or another operating point changes these and scores nothing.
+        shown = session.execute(select(Study.model, Study.verdict, func.count()).group_by(Study.model, Study.verdict))
+        verdicts = sorted(str(tuple(row)) for row in shown)
+    return last or 0, count, f"{scored} {verdicts}"
 
 
 def model_names(db: Database) -> dict[str, str]:
@@ -250,10 +253,13 @@ def after_verdict(found: Readings) -> tuple[Change, ...]:
 
 
 def _counting(given: Sequence[OpinionRow]) -> tuple[OpinionRow | None, OpinionRow | None]:
-    """Of one reader's opinions on a study, in their order: the blind and the informed one that count."""
-    informed = [opinion for opinion in given if opinion.view.stage == "informed"]
+    """Of one reader's opinions on a study, in their order: the blind and the informed one that count.
+
+    One that was given after the verdict was asked for, but before there was any, was not informed by it.
+    """
+    informed = [opinion for opinion in given if opinion.view.stage == "informed" and opinion.said is not None]
     until = informed[0].id if informed else given[-1].id + 1
-    blind = [opinion for opinion in given if opinion.view.stage == "blind" and opinion.id < until]
+    blind = [opinion for opinion in given if opinion not in informed and opinion.id < until]
     return blind[-1] if blind else None, informed[-1] if informed else None
 
 

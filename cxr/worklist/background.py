@@ -20,7 +20,7 @@ _starting = threading.Lock()
 
 
 class _Retention:
-    """Deletes studies that are too old, once an hour."""
+    """Deletes studies that are too old, once an hour, and what an earlier deletion could not clear."""
 
     def __init__(self) -> None:
         self.problem: str | None = None
@@ -36,7 +36,7 @@ class _Retention:
             except (DatabaseUnavailable, OSError) as error:
                 # Without what it says: that may hold a name.
                 _log.error("Deleting old studies failed: %s", type(error).__name__)
-                self.problem = f"Studies that are older than {settings().keep_days} days could not be deleted."
+                self.problem = "What is to be deleted could not be: it is tried again in an hour."
             if self._ending.wait(HOUR):
                 return
 
@@ -47,7 +47,7 @@ class _Work:
 
     scorer: Scorer
     inbox: Inbox | None
-    retention: _Retention | None
+    retention: _Retention
 
 
 _working: dict[int, _Work] = {}
@@ -62,8 +62,7 @@ def work() -> None:
     with _starting:
         if os.getpid() not in _working:
             scores, watches = scorer(), inbox()
-            retention = None if settings().keep_days is None else _Retention()
-            _working[os.getpid()] = _Work(scores, watches, retention)
+            _working[os.getpid()] = _Work(scores, watches, _Retention())
 
 
 def problems() -> tuple[str, ...]:
@@ -71,7 +70,7 @@ def problems() -> tuple[str, ...]:
     working = _working.get(os.getpid())
     if working is None:
         return ()
-    late = None if working.retention is None else working.retention.problem
+    late = working.retention.problem
     files = () if working.inbox is None else working.inbox.problems
     return (
         *working.scorer.problems,

@@ -3,6 +3,7 @@
 Two who want the same study at once are told apart by the database: the row is locked before it is looked at.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Final
 
@@ -53,21 +54,33 @@ def begin_reading(session: Session, number: int, reader: str, force: bool) -> No
     study.status, study.reader, study.reading_since = Status.READING, reader, now
 
 
+class FurtherFilms(RuntimeError):
+    """Films of the study came in that the reader was not shown."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"Further films of study {number} came in meanwhile; look at them before it counts as read.")
+        self.number = number
+
+
 def put_back(session: Session, number: int, reader: str) -> None:
-    """In reading -> as it was before; see `cxr.worklist.studies.release`."""
+    """In reading -> read, or waiting where a film has come in since it was read; see `cxr.worklist.studies.release`."""
     study = _locked(session, number)
     if _holder(study) == reader:
-        _let_go(study, Status.WAITING if study.read_at is None else Status.READ)
+        read_at = study.read_at
+        unread = read_at is None or any(film.arrived > read_at for film in study.films)
+        _let_go(study, Status.WAITING if unread else Status.READ)
         record(session, who=reader, event=Event.RELEASED, what=f"study {number}")
 
 
-def finish_reading(session: Session, number: int, reader: str) -> None:
+def finish_reading(session: Session, number: int, reader: str, shown: Collection[int]) -> None:
     """In reading -> read; see `cxr.worklist.studies.finish`."""
     now = datetime.now(UTC)
     study = _locked(session, number)
     holder = _holder(study)
     if holder is not None and holder != reader:
         raise InReading(number, holder, study.reading_since or now)
+    if not {film.id for film in study.films} <= set(shown):
+        raise FurtherFilms(number)
     _let_go(study, Status.READ)
     study.read_by, study.read_at = reader, now
     record(session, who=reader, event=Event.READ, what=f"study {number}")

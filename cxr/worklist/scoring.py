@@ -9,12 +9,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic
 from typing import Final
 
 import numpy as np
 from PIL import Image
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import selectinload
 
 from cxr.classify import Reading, Refusal, answer
@@ -26,7 +25,6 @@ from cxr.settings import settings
 from cxr.worklist.audit import Event, record
 from cxr.worklist.columns import set_columns, shortcomings
 from cxr.worklist.database import Database, DatabaseUnavailable, database
-from cxr.worklist.deletion import delete_expired
 from cxr.worklist.film_folder import FilmFolder, FilmLost, film_folder
 from cxr.worklist.intake import sweep
 from cxr.worklist.scoring_queue import BELL, Claimed, Leases
@@ -38,8 +36,6 @@ POLL_SECONDS: Final = 2.0
 """How often is looked for films that another process took in."""
 THOROUGH_POLLS: Final = 15
 """Every so many polls that found nothing, also films are looked for that another model scored."""
-RETENTION_SECONDS: Final = 3600.0
-"""How often studies are deleted that are older than they may become (`CXR_KEEP_DAYS`)."""
 END_SECONDS: Final = 10.0
 """How long a process that ends waits for the films that it is scoring."""
 THUMBNAIL_SIDE: Final = 256
@@ -168,8 +164,8 @@ def _refuse(db: Database, leases: Leases, claimed: Claimed, bundle: Bundle, reas
 
 
 def _show(study: Study, bundle: Bundle) -> None:
-    """Set the study's columns; one that was read keeps what was shown."""
-    if study.status != Status.READ:
+    """Set the study's columns; one that was read keeps what was shown, if anything was."""
+    if study.status != Status.READ or study.model is None:
         set_columns(study, bundle)
 
 
@@ -186,7 +182,9 @@ def restate(db: Database, bundle: Bundle, *, all_of_them: bool) -> None:
     """
     last = 0
     while True:
-        some = select(Study.id).where(Study.status == Status.WAITING, Study.id > last).order_by(Study.id).limit(STUDIES)
+        never_shown = and_(Study.status == Status.READ, Study.model.is_(None))
+        open_ones = or_(Study.status == Status.WAITING, never_shown)
+        some = select(Study.id).where(open_ones, Study.id > last).order_by(Study.id).limit(STUDIES)
         scored = Film.results.any(Result.model == bundle.sha256)
         some = some.where(Study.films.any(scored))
         if not all_of_them:
@@ -197,7 +195,7 @@ def restate(db: Database, bundle: Bundle, *, all_of_them: bool) -> None:
             return
         last = found[-1]
         with db.writing() as session:
-            rows = select(Study).where(Study.id.in_(found), Study.status == Status.WAITING).order_by(Study.id)
+            rows = select(Study).where(Study.id.in_(found), open_ones).order_by(Study.id)
             whole = rows.options(selectinload(Study.films).selectinload(Film.results)).with_for_update(of=Study)
             for study in session.scalars(whole):
                 set_columns(study, bundle)
@@ -252,7 +250,6 @@ class Scorer:
         self._ending = threading.Event()
         self._trouble: dict[str, str] = {}
         self._shortcomings: tuple[str, ...] = ()
-        self._next_deletion = monotonic()
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -306,9 +303,6 @@ class Scorer:
         while not self._ending.is_set():
             heard = BELL.rung
             try:
-                if chief and monotonic() >= self._next_deletion:
-                    delete_expired(self._db, self._films)
-                    self._next_deletion = monotonic() + RETENTION_SECONDS
                 engine = self._engine_now()
                 if engine.bundle.sha256 != model:
                     if chief:

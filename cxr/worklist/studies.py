@@ -139,15 +139,19 @@ def release(db: Database, number: int, reader: str) -> None:
         put_back(session, number, reader)
 
 
-def finish(db: Database, number: int, reader: str) -> StudyRow:
+def finish(db: Database, number: int, reader: str, shown: Collection[int]) -> StudyRow:
     """Say that a study is read.
+
+    Args:
+        shown: numbers of the films that the reader was shown.
 
     Raises:
         NoSuchStudy: there is none of this number.
         InReading: somebody else reads it.
+        FurtherFilms: it has films that are not among `shown`.
     """
     with db.writing() as session:
-        finish_reading(session, number, reader)
+        finish_reading(session, number, reader, shown)
         session.flush()
         return row_of(session, number)
 

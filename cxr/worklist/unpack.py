@@ -1,6 +1,7 @@
 """Archives: a zip gives the files in it, anything else is one file."""
 
 import io
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -119,7 +120,7 @@ def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> Unpac
             data = stream.read(most + 1) if entry.file_size <= most else None
     except NotImplementedError:
         return Refused(name, "It is packed in a way that is not supported; unpack it first.")
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             # The disk under the archive, not the archive.
             raise

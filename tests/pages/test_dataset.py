@@ -12,7 +12,7 @@ from cxr.dataset.shards import read_records
 from cxr.dataset.table import release
 from cxr.findings import CATEGORIES
 from cxr.settings import settings
-from cxr.ui.dataset.film_detail import with_boxes
+from cxr.ui.evaluation.boxed import with_boxes
 
 SECTIONS = ("Labels", "Together", "Patients", "Boxes", "Before you trust a score", "Films")
 

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
-from driven import words
+from driven import opened, words
 from promoting import another_model
 from streamlit.testing.v1 import AppTest
 
 from cxr.model.bundle import Bundle, load_bundle
 from cxr.promotion import promote, roll_back
 from cxr.samples import SAMPLES
-from cxr.settings import ROOT, settings
+from cxr.settings import settings
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def models(changed_settings: pytest.MonkeyPatch, tiny_bundle: Bundle, tmp_path: 
 
 @pytest.fixture
 def app(models: Path) -> AppTest:
-    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    return opened("read_film")
 
 
 def press(app: AppTest, label: str) -> None:

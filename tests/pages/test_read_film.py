@@ -4,18 +4,18 @@ import json
 import shutil
 
 import pytest
-from streamlit.testing.v1 import AppTest
+from driven import opened
 
 from cxr.model.bundle import bundle_path, load_bundle
 from cxr.model.engine import Engine
 from cxr.radiograph import read_radiograph
 from cxr.samples import SAMPLES
-from cxr.settings import ROOT, settings
+from cxr.settings import settings
 
 
 @pytest.fixture
 def app():
-    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    return opened("read_film")
 
 
 def press(app, label):
@@ -51,11 +51,6 @@ def test_sample_gets_a_verdict_with_its_meaning(app):
     effusion = table.set_index("Finding").loc["Effusion"]
     assert effusion["Catches"] == f"{balanced.findings['Effusion'].sensitivity.value:.0%}"
     assert effusion["Spares"] == f"{balanced.findings['Effusion'].specificity.value:.0%}"
-
-
-def test_opacity_starts_at_zero(app):
-    press(app, SAMPLES[0].label)
-    assert app.slider[0].value == 0
 
 
 def test_page_says_what_the_command_line_says(app, capsys):
@@ -154,7 +149,7 @@ def test_removed_film_leaves_nothing_in_the_session(app):
     press(app, SAMPLES[0].label)
     press(app, "Remove this film")
     session = app.session_state["read_film_readings"]
-    assert (session.films, session.answers, session.second_opinions) == ({}, {}, {})
+    assert (session.films, session.answers, session.second_opinions, session.depths) == ({}, {}, {}, {})
 
 
 def test_another_serving_model_reads_all_films_anew(app, changed_settings, tiny_bundle):
@@ -210,7 +205,7 @@ def test_remove_all_films(app):
 def test_missing_model_is_a_sentence_not_a_guess(changed_settings, tmp_path):
     changed_settings.setenv("CXR_MODELS_DIR", str(tmp_path))
     settings.cache_clear()
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    app = opened("read_film")
     assert not app.exception
     assert "There is no model named 'default'" in words(app)
     assert not app.file_uploader

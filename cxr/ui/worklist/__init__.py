@@ -1,0 +1,1 @@
+"""The page Worklist: the list of studies, and the reading of one."""

@@ -1,0 +1,166 @@
+"""What leaves the reading view: the draft of a report, the study on paper, its record; and the deletion of a study."""
+
+import json
+from dataclasses import dataclass
+
+import streamlit as st
+
+from cxr.classify import as_json
+from cxr.findings import display_name
+from cxr.model.heatmap import supporting_map
+from cxr.radiograph import read_radiograph
+from cxr.report.draft import report_text
+from cxr.report.study_report import ModelSaid, PrintedFilm, study_pdf
+from cxr.ui.admin.confirm import ask
+from cxr.ui.words import plain
+from cxr.ui.worklist.desk import open_study
+from cxr.ui.worklist.said import FilmSaid, StudySaid
+from cxr.worklist.audit import Event, record
+from cxr.worklist.database import Database
+from cxr.worklist.deletion import delete_study
+from cxr.worklist.film_folder import FilmFolder
+from cxr.worklist.opinions import OpinionRow, View, latest
+from cxr.worklist.status import FilmState
+from cxr.worklist.studies import StudyRow
+
+
+@dataclass(frozen=True)
+class _Record:
+    """Of a film, for `as_json`."""
+
+    name: str
+    warnings: tuple[str, ...]
+    milliseconds: float
+
+
+def show_paper(
+    db: Database, films: FilmFolder, study: StudyRow, said: StudySaid | None, opinion: OpinionRow | None, reader: str
+) -> None:
+    """The draft to copy, and downloads.
+
+    Args:
+        said: what the model said; None where there is nothing, or it is not to be seen yet.
+        opinion: of this reader; None where he said nothing yet.
+    """
+    with st.popover("Report", icon=":material/description:"):
+        view = View("blind") if opinion is None else opinion.view
+        written = None if opinion is None else opinion.written
+        st.caption("A draft from your own words and marks alone; copy it with the button at its corner.")
+        st.code(report_text(study, view, reader, written), language=None, wrap_lines=True, height=320)
+        if opinion is not None and opinion.view.stage == "blind":
+            st.caption("The study on paper and its record hold the verdict: they can be had once it is shown.")
+            return
+        if said is not None and said.verdict is None:
+            st.caption(f"The thresholds of the model {plain(said.name)} can't be had any more, so nothing is printed.")
+            return
+        flagged = [] if said is None or said.verdict is None else [found.name for found in said.verdict.flagged]
+        overlays = st.multiselect(
+            "Overlays in the PDF",
+            flagged,
+            format_func=display_name,
+            placeholder="None: the bare film",
+            key=f"worklist-overlays-{study.id}",
+            disabled=not flagged,
+        )
+        with st.container(horizontal=True):
+            st.download_button(
+                "Study (PDF)",
+                lambda: _pdf(db, films, study, said, reader, overlays),
+                f"study-{study.id}.pdf",
+                "application/pdf",
+                icon=":material/download:",
+                on_click="ignore",
+            )
+            st.download_button(
+                "Result (JSON)",
+                lambda: _json(db, study, said, reader),
+                f"study-{study.id}.json",
+                "application/json",
+                icon=":material/download:",
+                on_click="ignore",
+                disabled=said is None,
+            )
+
+
+def _exported(db: Database, study: StudyRow, reader: str, kind: str) -> None:
+    with db.writing() as session:
+        record(session, who=reader, event=Event.EXPORT, what=f"study {study.id}", kind=kind)
+
+
+def _pdf(
+    db: Database, films: FilmFolder, study: StudyRow, said: StudySaid | None, reader: str, overlays: list[str]
+) -> bytes:
+    printed = [
+        _printed(films, study, film.sha256, film.view, said.of(film) if said is not None else None, overlays)
+        for film in study.films
+        if film.state == FilmState.SCORED
+    ]
+    model = None
+    if said is not None and said.verdict is not None and said.bundle is not None:
+        model = ModelSaid(said.verdict, said.name, said.model, calibrated=said.bundle.card.data is not None)
+    document = study_pdf(study, printed, latest(db, study.id, reader), model)
+    _exported(db, study, reader, "report")
+    return document
+
+
+def _printed(
+    films: FilmFolder, study: StudyRow, sha256: str, view: str | None, said: FilmSaid | None, overlays: list[str]
+) -> PrintedFilm:
+    grey = read_radiograph(films.bytes(sha256)).grey
+    stored = None if said is None else films.result(sha256, said.result.model)
+    if stored is None:
+        return PrintedFilm(grey, view)
+    maps = {name: supporting_map(stored.prediction.evidence(name)) for name in overlays}
+    return PrintedFilm(grey, view, {name: grid for name, grid in maps.items() if grid is not None}, stored.map_shift)
+
+
+def _json(db: Database, study: StudyRow, said: StudySaid | None, reader: str) -> str:
+    films = []
+    if said is not None and said.bundle is not None:
+        for given in said.films:
+            if given.verdict is not None:
+                of_film = _Record(given.film.name, given.film.warnings, given.result.milliseconds)
+                films.append(as_json(of_film, given.verdict, said.bundle))
+    films += [
+        {"file": film.name, "status": "refused", "reason": film.reason}
+        for film in study.films
+        if film.state == FilmState.REFUSED
+    ]
+    opinion = latest(db, study.id, reader)
+    view = None if opinion is None else opinion.view
+    whole = {
+        "study": study.id,
+        "accession": study.accession,
+        "films": films,
+        "reader": None
+        if view is None
+        else {
+            "name": reader,
+            "stage": view.stage,
+            "valid": view.valid,
+            "abnormal": view.abnormal,
+            "findings": dict(view.findings),
+            "text": view.text,
+        },
+    }
+    _exported(db, study, reader, "result")
+    return json.dumps(whole, ensure_ascii=False, indent=1)
+
+
+def show_delete(db: Database, films: FilmFolder, study: StudyRow, who: str) -> None:
+    """A button that asks before it deletes."""
+
+    def act() -> str:
+        delete_study(db, films, study.id, who)
+        open_study(None)
+        return "The study was deleted."
+
+    if st.button("Delete", icon=":material/delete:", help="Delete this study for good"):
+        count = len(study.films)
+        ask(
+            "Delete this study?",
+            f"**{plain(study.name)}**: {'its film' if count == 1 else f'its {count} films'}, what the model said, and "
+            "every reading of it go for good. The audit trail keeps that you deleted it.",
+            "Delete for good",
+            act,
+        )

@@ -1,0 +1,71 @@
+"""The verdict on a study and what belongs to it; or, in a blind reading, that it is hidden."""
+
+import streamlit as st
+
+from cxr.findings import display_name
+from cxr.model.verdict import RESEARCH_NOTICE
+from cxr.settings import settings
+from cxr.ui.model import serving_now
+from cxr.ui.verdict_view import COLOURS, show_words
+from cxr.ui.words import plain, title_of
+from cxr.ui.worklist.said import StudySaid
+from cxr.worklist.columns import shortcomings
+from cxr.worklist.studies import StudyRow
+
+
+def show_blind() -> None:
+    """In place of the verdict."""
+    st.header("Blind reading", anchor=False)
+    st.markdown("Say what you see. The model's verdict, findings and heatmaps are shown after that, and both are kept.")
+
+
+def show_verdict(study: StudyRow, said: StudySaid | None) -> None:
+    """The verdict in words, which model gave it, and the warnings of the films."""
+    warnings = list(dict.fromkeys(warning for film in study.films for warning in film.warnings))
+    if said is None:
+        _show_unanalysed(study, warnings)
+        return
+    if study.critical:
+        names = ", ".join(display_name(name).lower() for name in study.critical)
+        st.badge(
+            f"Critical: {names}, at the {settings().critical_point} point", icon=":material/priority_high:", color="red"
+        )
+    if said.bundle is not None and said.verdict is not None:
+        show_words(said.verdict, said.name, said.bundle.card, warnings)
+    else:
+        _show_stored(study, said, warnings)
+    serving = serving_now()
+    if serving is not None and serving.sha256 != said.model:
+        st.info(
+            f"Scored by the model **{plain(said.name)}** ({said.model[:12]}); by now **{plain(serving.name)}** "
+            f"({serving.sha256[:12]}) serves.",
+            icon=":material/swap_horiz:",
+        )
+
+
+def _show_unanalysed(study: StudyRow, warnings: list[str]) -> None:
+    if study.reason is None:
+        st.header("Waits for its score", anchor=False)
+        st.markdown("The verdict appears here when the film was scored. You can read it meanwhile.")
+    else:
+        st.header("Not analysed", anchor=False)
+        st.error(plain(study.reason), icon=":material/block:")
+    st.caption(f":material/science: {RESEARCH_NOTICE}")
+    for warning in warnings:
+        st.warning(plain(warning), icon=":material/warning:")
+
+
+def _show_stored(study: StudyRow, said: StudySaid, warnings: list[str]) -> None:
+    """What the list keeps of a verdict, where its model can't be asked for its thresholds."""
+    name = study.verdict
+    title = "No verdict" if name is None else f":{COLOURS[name]}[{title_of(name, settings().worklist_point)}]"
+    st.header(title, anchor=False)
+    why = (
+        "That model is not installed any more, so its thresholds can't be shown."
+        if said.bundle is None
+        else " ".join(shortcomings(said.bundle.card))
+    )
+    st.markdown(f"The abnormal probability is {study.abnormal:.3f}. {plain(why)}")
+    st.caption(f":material/science: {RESEARCH_NOTICE} Read by the model **{plain(said.name)}**.")
+    for warning in warnings:
+        st.warning(plain(warning), icon=":material/warning:")
