@@ -26,7 +26,7 @@ from cxr.settings import settings
 from cxr.worklist.database import FILE, opened
 from cxr.worklist.query import Query
 from cxr.worklist.status import FilmState, Status
-from cxr.worklist.studies import claim, counts, finish, list_studies, next_study
+from cxr.worklist.studies import claim, counts, finish, list_studies, next_study, study
 from cxr.worklist.tables import Film, Result, Study
 from scripts.throwaway_postgres import programs, running_server
 
@@ -119,7 +119,7 @@ def measured(url: URL, folder: Path, studies: int) -> dict[str, Any]:
     def claim_and_finish() -> None:
         number = next(free)
         claim(db, number, "Dr A")
-        finish(db, number, "Dr A")
+        finish(db, number, "Dr A", [film.id for film in study(db, number).films])
 
     questions: dict[str, Callable[[], object]] = {
         "page": lambda: list_studies(db, Query(), 0, PAGE),

@@ -6,7 +6,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Final
 
-from cxr.cli_jobs import account
+from cxr.account import account
 
 if TYPE_CHECKING:
     from cxr.worklist.tables import AuditLine

@@ -1,11 +1,12 @@
 """`python -m cxr feedback export`: what readers said, as a data set to train with."""
 
 import argparse
-import getpass
 import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+
+from cxr.account import account
 
 
 def add_feedback_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -15,17 +16,9 @@ def add_feedback_commands(commands: "argparse._SubParsersAction[argparse.Argumen
     )
     export = actions.add_parser("export", help="write it as a pseudonymous data set that `finetune --data` reads")
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the set; missing or empty")
-    export.add_argument("--by", metavar="PERSON", default=_me(), help="who exports it (default: your account)")
+    export.add_argument("--by", metavar="PERSON", default=account(), help="who exports it (default: your account)")
     export.add_argument("--json", action="store_true", help="one JSON object on standard output")
     export.set_defaults(run=_export)
-
-
-def _me() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # An account without a name, as containers have them.
-        return "somebody at the command line"
 
 
 def _export(args: argparse.Namespace) -> int:

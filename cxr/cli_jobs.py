@@ -1,7 +1,6 @@
 """`python -m cxr jobs` and `job …`: training jobs that go on when the terminal is closed. Also the training options."""
 
 import argparse
-import getpass
 import json
 import sys
 import uuid
@@ -11,6 +10,7 @@ from time import monotonic, sleep
 from typing import Any, get_args
 
 from cxr import jobs
+from cxr.account import account
 from cxr.jobs.words import seconds_in_words
 from cxr.settings import settings
 from cxr.training.config import TrainingConfig, load_config
@@ -72,15 +72,6 @@ def add_job_commands(commands: "argparse._SubParsersAction[argparse.ArgumentPars
         if run is _log:
             action.add_argument("--lines", type=int, default=50, metavar="N", help="of them (default: 50)")
         action.set_defaults(run=_told(run))
-
-
-def account() -> str:
-    """Who runs the command, as the machine knows them."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # An account without a name, as containers have them.
-        return "somebody at the command line"
 
 
 def _told(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:

@@ -1,7 +1,6 @@
 """`python -m cxr ingest` and `worklist`: films into the worklist, and the list itself."""
 
 import argparse
-import getpass
 import json
 import os
 import sys
@@ -10,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cxr.account import account
 
 if TYPE_CHECKING:
     from cxr.worklist.database import Database
@@ -22,7 +23,7 @@ def add_worklist_commands(commands: "argparse._SubParsersAction[argparse.Argumen
     ingest = commands.add_parser("ingest", help="take films into the worklist and score them")
     ingest.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="films, zip archives, and folders of both")
     ingest.add_argument("--no-score", action="store_true", help="leave the scoring to the app")
-    ingest.add_argument("--by", metavar="PERSON", default=_me(), help="who brings them (default: your account)")
+    ingest.add_argument("--by", metavar="PERSON", default=account(), help="who brings them (default: your account)")
     ingest.add_argument("--json", action="store_true", help="one JSON object a file on standard output")
     ingest.set_defaults(run=_ingest)
 
@@ -32,14 +33,6 @@ def add_worklist_commands(commands: "argparse._SubParsersAction[argparse.Argumen
     worklist.add_argument("--limit", type=int, default=50, metavar="N", help="how many (default: 50)")
     worklist.add_argument("--json", action="store_true", help="one JSON object a study on standard output")
     worklist.set_defaults(run=_worklist)
-
-
-def _me() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # An account without a name, as containers have them.
-        return "somebody at the command line"
 
 
 @dataclass
@@ -65,7 +58,7 @@ def _ingest(args: argparse.Namespace) -> int:
             for file in _files(path):
                 _ingest_file(db, films, file, args, count)
         if not args.no_score:
-            count.failed += _score(db, films, args.json)
+            _score(db, films, args.json)
     except (DatabaseUnavailable, BundleRejected) as error:
         print(error, file=sys.stderr)
         return 1
@@ -127,7 +120,7 @@ def _ingest_file(db: "Database", films: "FilmFolder", file: Path, args: argparse
         print(json.dumps(record) if args.json else text, flush=True)
 
 
-def _score(db: "Database", films: "FilmFolder", quiet: bool) -> int:
+def _score(db: "Database", films: "FilmFolder", quiet: bool) -> None:
     """Score what waits."""
     from cxr.model.engine import Engine
     from cxr.registry import serving_bundle
@@ -137,7 +130,6 @@ def _score(db: "Database", films: "FilmFolder", quiet: bool) -> int:
     scored = score_queued(db, films, engine)
     if not quiet:
         print(f"{scored} scored by the model {engine.bundle.name}")
-    return 0
 
 
 def _worklist(args: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ import streamlit as st
 
 from cxr.ui.admin.confirm import show_what_happened
 from cxr.ui.front_door import enter
+from cxr.ui.who import asking
 from cxr.ui.words import plain
 from cxr.ui.worklist.desk import clear_desk, open_now
 from cxr.ui.worklist.filters import query_of, show_filters, show_search
@@ -26,11 +27,15 @@ def show(db: Database, films: FilmFolder) -> None:
     clear_desk(db, number, who.name)
     show_what_happened()
     st.html(styles(list_open=number is None))
-    if number is not None:
+    if number is not None and who.name:
         show_study(db, films, number, who)
         return
+    if number is not None:
+        st.warning("Say who you are: others may read at the same time, and nobody knows you here.")
+        show_reader(who)
+        return
     with st.sidebar:
-        show_intake(db, films, who.name)
+        show_intake(db, films, who.name or asking().name)
         status, verdict, finding = show_filters(blind=who.blind)
         show_reader(who)
     text, order = show_search()

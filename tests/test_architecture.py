@@ -13,7 +13,7 @@ import pytest
 from cxr.settings import ROOT
 
 LAYERS: Final = (
-    ("cxr.findings", "cxr.settings", "cxr.files", "cxr.lock"),
+    ("cxr.account", "cxr.findings", "cxr.settings", "cxr.files", "cxr.lock"),
     ("cxr.model", "cxr.dataset", "cxr.radiograph", "cxr.samples"),
     ("cxr.training", "cxr.evaluation"),
     (

@@ -29,8 +29,9 @@ from pydicom.uid import (
 )
 
 from cxr.radiograph.codestream import encoded_size
-from cxr.radiograph.film import Facts, Radiograph, UnreadableFilm
-from cxr.radiograph.grey_levels import grey_levels, padding_of, text_of
+from cxr.radiograph.decoded import Decoded
+from cxr.radiograph.film import Facts, UnreadableFilm
+from cxr.radiograph.grey_levels import grey_scale, padding_of, text_of
 
 # pydicom's warnings of odd values quote them into the log, and with a damaged length what follows: the patient's name.
 config.settings.reading_validation_mode = config.IGNORE
@@ -62,7 +63,8 @@ ADULT_AGE: Final = 16
 
 KEYWORDS: Final = (
     *("SOPClassUID", "PresentationIntentType", "PatientAge", "Modality", "ViewPosition", "BodyPartExamined"),
-    *("PixelSpacing", "ImagerPixelSpacing", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"),
+    *("PixelSpacing", "ImagerPixelSpacing", "PixelSpacingCalibrationType"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel"),
     *("PhotometricInterpretation", "PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "VOILUTSequence", "VOILUTFunction"),
@@ -72,7 +74,7 @@ KEYWORDS: Final = (
 """All that is read of a file; damage anywhere else does no harm, and no name of a patient is decoded."""
 
 
-def read_dicom(data: bytes, max_pixels: int) -> Radiograph:
+def read_dicom(data: bytes, max_pixels: int) -> Decoded:
     """Read a single-frame grey DICOM image (CR, DX).
 
     Args:
@@ -80,7 +82,8 @@ def read_dicom(data: bytes, max_pixels: int) -> Radiograph:
         max_pixels: a larger image is refused from its header, before it is decoded.
 
     Returns:
-        The film: VOI LUT or first window applied (robust percentiles where there is none), MONOCHROME1 inverted.
+        Its values after the modality LUT, to be shown by the VOI LUT or first window (robust percentiles where there is
+        none), with MONOCHROME1 inverted.
 
     Raises:
         UnreadableFilm: not an image, not a radiograph, several frames, colour, an encoding that is not supported,
@@ -101,11 +104,9 @@ def read_dicom(data: bytes, max_pixels: int) -> Radiograph:
         raise UnreadableFilm("This DICOM file holds several frames; a film is one image.")
     warnings: list[str] = []
     padding = padding_of(stored, dataset)
-    pixels, window = grey_levels(np.asarray(values), padding, dataset, warnings)
+    scale = grey_scale(np.asarray(values), padding, dataset, warnings)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
-        pixels = 1 - pixels
-    if padding is not None:
-        pixels[padding] = 0
+        scale = scale.inverted()
     body_part = text_of(dataset, "BodyPartExamined")
     if body_part and body_part.upper() not in ("CHEST", "THORAX", "LUNG"):
         warnings.append(f"The file says that it shows another body part: {body_part.lower()}.")
@@ -117,19 +118,21 @@ def read_dicom(data: bytes, max_pixels: int) -> Radiograph:
     age = _years(dataset)
     if age is not None and age < ADULT_AGE:
         warnings.append("The file says that the patient is a child; the model was made for adults.")
+    spacing, spacing_at = _spacing(dataset)
     facts = Facts(
         kind="DICOM",
-        width=pixels.shape[1],
-        height=pixels.shape[0],
+        width=values.shape[1],
+        height=values.shape[0],
         bits=int(dataset.BitsStored),
         photometric=dataset.PhotometricInterpretation,
         modality=text_of(dataset, "Modality"),
         view=view,
         body_part=body_part,
-        pixel_spacing=_spacing(dataset),
-        window=window,
+        pixel_spacing=spacing,
+        spacing_at=spacing_at,
+        window=scale.words,
     )
-    return Radiograph(pixels, facts, tuple(warnings))
+    return Decoded(np.asarray(values), padding, scale, facts, tuple(warnings), _grain(dataset, values))
 
 
 def _parse(data: bytes) -> Dataset:
@@ -214,16 +217,35 @@ def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:
         raise UnreadableFilm(f"The DICOM file has no usable {keyword}.") from error
 
 
-def _spacing(dataset: Dataset) -> tuple[float, float] | None:
-    """(row, column) spacing in mm; at the detector where the file gives no calibrated one. Zero means unknown."""
+def _spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str | None]:
+    """(row, column) spacing in mm, and whether that is in the patient or at the detector (PS3.3 10.7.1.3).
+
+    At the detector where the file gives no other; "stated" where it does not say which. Zero means unknown.
+    """
+    found = {}
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
         try:
             row, column = (float(value) for value in dataset.get(keyword) or ())
         except (TypeError, ValueError):
             continue
         if row > 0 and column > 0:
-            return row, column
-    return None
+            found[keyword] = (row, column)
+    at_detector = found.get("ImagerPixelSpacing")
+    spacing = found.get("PixelSpacing")
+    if spacing is None:
+        return at_detector, None if at_detector is None else "detector"
+    if text_of(dataset, "PixelSpacingCalibrationType") in ("GEOMETRY", "FIDUCIAL"):
+        return spacing, "patient"
+    if at_detector is None:
+        return spacing, "stated"
+    return spacing, "detector" if spacing == at_detector else "patient"
+
+
+def _grain(dataset: Dataset, values: np.ndarray) -> float:
+    """What two neighbouring values lie apart."""
+    if values.dtype.kind in "iu":
+        return 1.0
+    return abs(float(dataset.RescaleSlope)) or 1.0
 
 
 def _years(dataset: Dataset) -> float | None:

@@ -22,6 +22,8 @@ class Facts:
         view: DICOM view position such as "PA" or "AP"; None where the file does not say.
         body_part: DICOM body part examined; None where the file does not say.
         pixel_spacing: (row, column) spacing in mm; None where the file does not say.
+        spacing_at: where that spacing holds, "patient" or "detector"; "stated" where the file does not say which, None
+            without a spacing.
         window: how grey levels were chosen from the stored values, in words; None for PNG and JPEG.
     """
 
@@ -35,6 +37,7 @@ class Facts:
     body_part: str | None = None
     pixel_spacing: tuple[float, float] | None = None
     window: str | None = None
+    spacing_at: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

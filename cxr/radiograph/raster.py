@@ -6,14 +6,16 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageOps
 
-from cxr.radiograph.film import Facts, Radiograph, UnreadableFilm
+from cxr.radiograph.decoded import Decoded
+from cxr.radiograph.film import Facts, UnreadableFilm
+from cxr.radiograph.grey_levels import GreyScale
 
 PNG_BIT_DEPTH_OFFSET: Final = 24
 # A scanned or exported film can carry a slight tint; a photograph differs between its channels by far more.
 COLOUR_TOLERANCE: Final = 8.0
 
 
-def read_raster(data: bytes, kind: str, max_pixels: int) -> Radiograph:
+def read_raster(data: bytes, kind: str, max_pixels: int) -> Decoded:
     """Read a PNG or JPEG film of any colour model.
 
     Args:
@@ -22,7 +24,7 @@ def read_raster(data: bytes, kind: str, max_pixels: int) -> Radiograph:
         max_pixels: a larger image is refused from its header, before it is decoded.
 
     Returns:
-        The film; 16-bit grey is scaled by the bits in use, transparent parts are black, EXIF orientation is applied.
+        Its grey values, to be shown by the bits in use; transparent parts are black, EXIF orientation is applied.
 
     Raises:
         UnreadableFilm: too large, several frames, truncated or damaged.
@@ -49,12 +51,13 @@ def read_raster(data: bytes, kind: str, max_pixels: int) -> Radiograph:
     warnings: list[str] = []
     photometric = image.mode
     if oriented.mode.startswith("I"):
-        pixels, bits = _grey16(oriented, warnings)
+        values, used = _grey16(oriented, warnings)
+        bits = used
     else:
-        pixels = _grey8(oriented, warnings)
-        bits = min(bits, 8)
-    facts = Facts(kind, pixels.shape[1], pixels.shape[0], bits, photometric)
-    return Radiograph(pixels, facts, tuple(warnings))
+        values, used = _grey8(oriented, warnings), 8
+        bits = min(bits, used)
+    facts = Facts(kind, values.shape[1], values.shape[0], bits, photometric)
+    return Decoded(values, None, GreyScale(0, 2**used - 1), facts, tuple(warnings))
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -65,19 +68,19 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def _grey16(image: Image.Image, warnings: list[str]) -> tuple[np.ndarray, int]:
-    """16-bit grey as float32 in 0..1, and the bits in use. (Pillow's own `convert("L")` clips it to white.)"""
-    values = np.asarray(image).astype(np.float32)
-    highest = float(values.max())
+    """16-bit grey, and the bits in use. (Pillow's own `convert("L")` clips it to white.)"""
+    values = np.asarray(image)
+    highest = int(values.max())
     bits = next((b for b in (8, 10, 12, 14) if highest < 2**b), 16)
     if bits < 16:
         warnings.append(f"The 16-bit image uses only {bits} bits; its grey scale was stretched to these.")
-    return values / (2**bits - 1), bits
+    return values, bits
 
 
 def _grey8(image: Image.Image, warnings: list[str]) -> np.ndarray:
-    """Any 8-bit colour model as float32 grey in 0..1 (luma of ITU-R BT.601)."""
+    """Any 8-bit colour model as uint8 grey (luma of ITU-R BT.601)."""
     if image.mode == "L" and "transparency" not in image.info:
-        return np.asarray(image, np.float32) / 255
+        return np.asarray(image, np.uint8)
     if image.has_transparency_data:
         layers = image.convert("RGBA")
         if np.asarray(layers.getchannel("A")).min() < 255:
@@ -88,4 +91,4 @@ def _grey8(image: Image.Image, warnings: list[str]) -> np.ndarray:
     channels = np.asarray(colour, np.int16)
     if np.abs(channels - channels.mean(axis=2, keepdims=True)).mean() > COLOUR_TOLERANCE:
         warnings.append("This is a colour image; a radiograph is grey. Its brightness was used.")
-    return np.asarray(colour.convert("L"), np.float32) / 255
+    return np.asarray(colour.convert("L"), np.uint8)

@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from cxr.radiograph.decoded import Decoded
 from cxr.radiograph.dicom import read_dicom
 from cxr.radiograph.film import Radiograph, UnreadableFilm
 from cxr.radiograph.raster import read_raster
@@ -30,19 +31,23 @@ def read_radiograph(data: bytes) -> Radiograph:
     Raises:
         UnreadableFilm: for anything else, with one sentence that says why.
     """
+    return _checked(decoded(data).film())
+
+
+def decoded(data: bytes) -> Decoded:
+    """The values of one PNG, JPEG or DICOM film, and how they are shown; arguments and errors as of `read_radiograph`,
+    which also refuses blank images."""
     limit = int(settings().max_megapixels * 1e6)
     if not data:
         raise UnreadableFilm("The file is empty.")
     # DICOM first: the 128 bytes before its prefix are free, and some writers put the header of a TIFF there.
     if data[DICOM_PREAMBLE : DICOM_PREAMBLE + 4] == DICOM_PREFIX:
-        film = read_dicom(data, limit)
-    elif data.startswith(PNG_SIGNATURE):
-        film = read_raster(data, "PNG", limit)
-    elif data.startswith(JPEG_SIGNATURE):
-        film = read_raster(data, "JPEG", limit)
-    else:
-        raise UnreadableFilm("This is not a PNG, JPEG or DICOM file.")
-    return _checked(film)
+        return read_dicom(data, limit)
+    if data.startswith(PNG_SIGNATURE):
+        return read_raster(data, "PNG", limit)
+    if data.startswith(JPEG_SIGNATURE):
+        return read_raster(data, "JPEG", limit)
+    raise UnreadableFilm("This is not a PNG, JPEG or DICOM file.")
 
 
 def _checked(film: Radiograph) -> Radiograph:

@@ -1,11 +1,12 @@
 """Who is asking, and what they may do."""
 
-import getpass
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
 import streamlit as st
+
+from cxr.account import account
 
 FORWARDED: Final = {"forwarded", "x-forwarded-for", "x-real-ip"}
 """Headers that a proxy adds: behind it, the loopback address says nothing of who is asking."""
@@ -38,7 +39,7 @@ def asking() -> Person:
             "an administrator here; open it on its own machine.",
         )
     if only_this_machine(address):
-        name = _account()
+        name = account("local administrator")
         return Person(name, True, f"The app answers this machine only ({address}), so {name} is its administrator.")
     where = f"on {address}" if address else "on every network of this machine"
     return Person(
@@ -56,14 +57,6 @@ def only_this_machine(address: str) -> bool:
         return ip_address(address).is_loopback
     except ValueError:
         return False
-
-
-def _account() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # An account without a name, as containers have them.
-        return "local administrator"
 
 
 def administrator() -> Person:

@@ -7,7 +7,6 @@ import threading
 from dataclasses import dataclass
 from typing import Final
 
-from cxr.settings import settings
 from cxr.worklist.database import DatabaseUnavailable, database
 from cxr.worklist.deletion import delete_expired
 from cxr.worklist.film_folder import film_folder

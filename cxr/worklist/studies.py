@@ -4,6 +4,7 @@ The filters as SQL are in `cxr.worklist.query`, and who reads which study is set
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -11,7 +12,7 @@ from typing import Final
 import numpy as np
 from sqlalchemy import func, select
 
-from cxr.worklist.claims import InReading, NoSuchStudy, begin_reading, finish_reading, put_back
+from cxr.worklist.claims import FurtherFilms, InReading, NoSuchStudy, begin_reading, finish_reading, put_back
 from cxr.worklist.database import Database
 from cxr.worklist.order import rank_sql
 from cxr.worklist.query import Query, following, free_for, matching, ordering
@@ -19,7 +20,7 @@ from cxr.worklist.rows import FilmRow, FindingRow, StudyRow, row_of, rows_of
 from cxr.worklist.status import FilmState, Status
 from cxr.worklist.tables import Film, Result, Study
 
-__all__ = ["FilmRow", "FindingRow", "InReading", "NoSuchStudy", "Query", "StudyRow"]
+__all__ = ["FilmRow", "FindingRow", "FurtherFilms", "InReading", "NoSuchStudy", "Query", "StudyRow"]
 
 RECENT: Final = timedelta(minutes=10)
 """What was scored in this time counts as done just now."""

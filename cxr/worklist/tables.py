@@ -190,3 +190,4 @@ class AuditLine(Base):
     detail: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     previous: Mapped[str] = mapped_column(String(64))
     digest: Mapped[str] = mapped_column(String(64))
+    __table_args__ = (Index("audit_what", "what"),)

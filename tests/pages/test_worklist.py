@@ -164,7 +164,7 @@ def test_blind_reading_hides_the_verdict_until_the_reader_has_said_something(db:
     assert all(line["probability"] is None and line["flagged"] is None for line in shown["rows"])
     assert "abnormal probability" not in words(app)
     assert component(app, "film_viewer")["film"]["findings"] == []
-    study_view._sent(db, scored, "Ada", View("blind", abnormal="yes"), None, "show")
+    study_view._sent(db, study(db, scored), "Ada", View("blind", abnormal="yes"), None, "show")
     app.run()
     assert form(app)["informed"]
     assert "abnormal probability" in words(app)
@@ -177,7 +177,7 @@ def test_blind_reading_hides_the_verdict_until_the_reader_has_said_something(db:
 def test_reload_shows_what_was_given(db: Database, scored: int) -> None:
     opened(study=str(scored), reader="Ada")
     view = View("informed", abnormal="yes", findings={"Mass": "present"}, text="right upper lobe")
-    study_view._sent(db, scored, "Ada", view, None, None)
+    study_view._sent(db, study(db, scored), "Ada", view, None, None)
     shown = form(opened(study=str(scored), reader="Ada"))["view"]
     assert shown == {"valid": True, "abnormal": "yes", "findings": {"Mass": "present"}, "text": "right upper lobe"}
 

@@ -186,7 +186,7 @@ def test_huge_png_is_refused_from_its_header(side, refusal, no_decoding):
 
 
 def test_limit_is_the_last_size_that_is_read(encoded, grey):
-    assert read_raster(encoded(grey, "PNG"), "PNG", max_pixels=grey.size).pixels.shape == grey.shape
+    assert read_raster(encoded(grey, "PNG"), "PNG", max_pixels=grey.size).values.shape == grey.shape
 
 
 def test_only_the_named_kind_is_opened(encoded, grey):

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from worklist_rows import MODEL, NOON, add_study
 
 from cxr.settings import ROOT
 from cxr.worklist import studies
-from cxr.worklist.claims import InReading, NoSuchStudy
+from cxr.worklist.claims import FurtherFilms, InReading, NoSuchStudy
 from cxr.worklist.database import Database
 from cxr.worklist.order import rank
 from cxr.worklist.query import ABANDONED, Query
@@ -185,14 +186,14 @@ def test_a_study_is_taken_put_back_and_read(database: Database) -> None:
         studies.claim(database, number, "Dr B")
     assert (caught.value.by, caught.value.since) == ("Dr A", row.reading_since)
     with pytest.raises(InReading):
-        studies.finish(database, number, "Dr B")
+        studies.finish(database, number, "Dr B", films_of(database, number))
     # Who does not read it can't put it back.
     studies.release(database, number, "Dr B")
     assert studies.study(database, number).reader == "Dr A"
     studies.release(database, number, "Dr A")
     assert studies.study(database, number).status == Status.WAITING
     studies.claim(database, number, "Dr B")
-    read = studies.finish(database, number, "Dr B")
+    read = studies.finish(database, number, "Dr B", films_of(database, number))
     assert (read.status, read.reader, read.reading_since, read.read_by) == (Status.READ, None, None, "Dr B")
     # To look at it again leaves it as read as it was.
     studies.claim(database, number, "Dr A")
@@ -226,7 +227,42 @@ def test_one_who_left_is_succeeded(database: Database) -> None:
     assert details == [{}, {"taken_from": "Dr A", "forced": False}, {"taken_from": "Dr B", "forced": True}]
 
 
-@pytest.mark.parametrize("act", [studies.claim, studies.release, studies.finish])
+def films_of(database: Database, number: int) -> list[int]:
+    return [film.id for film in studies.study(database, number).films]
+
+
+def add_film(database: Database, number: int) -> None:
+    """A further film of a study, as it comes in."""
+    with database.writing() as session:
+        known = session.get_one(Study, number)
+        if known.status == Status.READ:
+            known.status = Status.WAITING
+        now = datetime.now(UTC)
+        film = Film(sha256="f" * 64, name="lateral", source="drop", size=1, arrived=now, state=FilmState.QUEUED)
+        known.films.append(film)
+
+
+def test_a_film_that_comes_in_while_a_study_is_read_is_not_passed_over(database: Database) -> None:
+    number = add_study(database, "a", abnormal=0.5)
+    studies.claim(database, number, "Dr A")
+    shown = films_of(database, number)
+    add_film(database, number)
+    with pytest.raises(FurtherFilms, match=f"Further films of study {number} came in meanwhile"):
+        studies.finish(database, number, "Dr A", shown)
+    assert studies.study(database, number).status == Status.READING
+    assert studies.finish(database, number, "Dr A", films_of(database, number)).status == Status.READ
+
+
+def test_a_film_that_came_in_after_the_reading_keeps_the_study_waiting_who_only_looks_at_it(database: Database) -> None:
+    number = add_study(database, "a", abnormal=0.5)
+    studies.finish(database, number, "Dr A", films_of(database, number))
+    add_film(database, number)
+    studies.claim(database, number, "Dr B")
+    studies.release(database, number, "Dr B")
+    assert studies.study(database, number).status == Status.WAITING
+
+
+@pytest.mark.parametrize("act", [studies.claim, studies.release, partial(studies.finish, shown=[])])
 def test_a_study_that_is_gone_is_named(database: Database, act: "type[studies.claim]") -> None:
     with pytest.raises(NoSuchStudy, match=re.escape("There is no study 7 in the worklist; it may have been deleted.")):
         act(database, 7, "Dr A")
@@ -301,7 +337,7 @@ def test_the_next_study_is_the_first_that_nobody_else_reads(database: Database) 
         walk.append(studies.next_study(database, Query(), walk[-1], "Dr A"))
     assert walk == [a, b, c, d, a]
     # After one that was read comes the first.
-    studies.finish(database, c, "Dr A")
+    studies.finish(database, c, "Dr A", films_of(database, c))
     assert studies.next_study(database, Query(), c, "Dr A") == a
     assert studies.next_study(database, Query(text="d"), d, "Dr A") is None
 

@@ -1,28 +1,28 @@
 """One film of a data set: large, with its boxes, its metadata, and the same patient's other films."""
 
+from hashlib import sha256
 from typing import Final
 
 import numpy as np
 import pandas as pd
 import streamlit as st
-from PIL import Image, ImageDraw, ImageFont
 
 from cxr.dataset.index import FilmStore
 from cxr.dataset.shards import Record
 from cxr.dataset.table import FILM_SIDE, UNKNOWN, FilmTable
 from cxr.dataset.tfrecord import UnreadableShard
 from cxr.findings import display_name
-from cxr.model.heatmap import shrunk
-from cxr.radiograph import UnreadableFilm, read_radiograph
+from cxr.radiograph import FullDepth, UnreadableFilm, full_depth
 from cxr.ui.dataset.film_grid import film_grid, thumbs
 from cxr.ui.readings import CHOSEN, Film, readings, take_in
+from cxr.ui.viewer import Box, ViewerFilm, film_viewer
 from cxr.ui.words import plain
 
 FILM: Final = "dataset-film"
 """Where the session keeps the image id of the film that is open, or None."""
-SHOWN_SIDE: Final = 1200
+HEIGHT: Final = 680
+"""Of the viewer, pixels."""
 OTHERS: Final = 12
-COLOURS: Final = ("#ffb000", "#4cc9f0", "#f72585", "#80ed99", "#b794f6", "#ff6b35", "#ffe66d", "#a0c4ff")
 SEEN: Final = (
     "A film of a data set: if the model was trained on this patient, its verdict looks better than on a new one."
 )
@@ -37,12 +37,12 @@ def show_film_of_set(table: FilmTable, store: FilmStore | None, row: int, rows: 
     """The film of a row, with steps to its neighbours in `rows` (m,), the films in the order of the list."""
     image_id = str(table.films.index[row])
     _show_steps(table, row, rows)
-    picture, words = st.columns([6, 5], gap="medium")
+    picture, words = st.columns([7, 4], gap="medium")
     record = _record(store, row, picture)
     boxes = table.boxes[table.box_row == row]
     with picture:
-        if record is not None:
-            _show_picture(record, boxes)
+        if store is not None and record is not None:
+            _show_picture(table, store, row, record)
     with words:
         st.header(plain(image_id), anchor=False)
         st.markdown(" ".join(f":blue-badge[{display_name(name)}]" for name in table.names(row)))
@@ -85,43 +85,44 @@ def _record(store: FilmStore | None, row: int, place: st.delta_generator.DeltaGe
         return None
 
 
-def _show_picture(record: Record, boxes: pd.DataFrame) -> None:
+def _show_picture(table: FilmTable, store: FilmStore, row: int, record: Record) -> None:
     try:
-        film = read_radiograph(record.image)
+        shown = _viewer_film(table, row, record)
     except UnreadableFilm as error:
         st.error(plain(str(error)), icon=":material/broken_image:")
         return
-    grey = shrunk(film.grey)
-    wanted = len(boxes) > 0 and st.toggle("Boxes", value=True, key="show-boxes")
-    picture = with_boxes(grey, boxes) if wanted else Image.fromarray(grey)
-    drawn = ", ".join(display_name(name) for name in boxes["finding"]) if wanted else ""
-    st.image(picture, width="stretch", alt=f"The film {record.image_id}" + (f" with boxes of {drawn}" if drawn else ""))
-    st.caption(f"{film.facts.width} x {film.facts.height} pixels in the shard")
+    film_viewer(shown, "dataset-viewer", previous=_previous(table, store, row), height=HEIGHT)
 
 
-def with_boxes(grey: np.ndarray, boxes: pd.DataFrame) -> Image.Image:
-    """A film with boxes and their findings drawn on it.
+def _viewer_film(table: FilmTable, row: int, record: Record) -> ViewerFilm:
+    depth = _depth(sha256(record.image).hexdigest(), record.image)
+    # Boxes are told in pixels of the film at 1024 x 1024.
+    across, down = depth.facts.width / FILM_SIDE, depth.facts.height / FILM_SIDE
+    boxes = tuple(
+        Box(display_name(box["finding"]), box["x"] * across, box["y"] * down, box["w"] * across, box["h"] * down)
+        for _, box in table.boxes[table.box_row == row].iterrows()
+    )
+    return ViewerFilm(id=record.image_id, title=record.image_id, depth=depth, boxes=boxes)
 
-    Args:
-        grey: uint8 (height, width) or (height, width, 3), the film at any size.
-        boxes: with `finding`, and x, y, w, h in pixels of the film at 1024 x 1024.
 
-    Returns:
-        RGB, at least `SHOWN_SIDE` on its longer side, so that lines and letters are sharp.
-    """
-    film = Image.fromarray(grey).convert("RGB")
-    scale = max(1.0, SHOWN_SIDE / max(film.size))
-    film = film.resize((round(film.width * scale), round(film.height * scale)), Image.Resampling.BICUBIC)
-    draw, font = ImageDraw.Draw(film), ImageFont.load_default(34)
-    across, down = film.width / FILM_SIDE, film.height / FILM_SIDE
-    for (_, box), colour in zip(boxes.iterrows(), COLOURS * len(boxes), strict=False):
-        left, top = box["x"] * across, box["y"] * down
-        draw.rectangle((left, top, left + box["w"] * across, top + box["h"] * down), outline=colour, width=3)
-        text = display_name(box["finding"])
-        at = (left + 4, top - 44 if top > 46 else top + 4)
-        draw.rectangle(draw.textbbox(at, text, font=font), fill="black")
-        draw.text(at, text, fill=colour, font=font)
-    return film
+@st.cache_resource(max_entries=6, show_spinner=False)
+def _depth(digest: str, _image: bytes) -> FullDepth:
+    # `digest` is the cache's key.
+    return full_depth(_image)
+
+
+def _previous(table: FilmTable, store: FilmStore, row: int) -> ViewerFilm | None:
+    """The patient's film before this one, to be compared; None where there is none, or it can't be read."""
+    code = table.patient[1]
+    earlier = np.flatnonzero((code == code[row]) & (table.rank < table.rank[row]) & store.available)
+    if not len(earlier):
+        return None
+    before = int(earlier[np.argmax(table.rank[earlier])])
+    try:
+        return _viewer_film(table, before, store.read(before))
+    except (UnreadableShard, UnreadableFilm) as error:
+        st.caption(f":material/broken_image: The film before it can't be compared. {plain(str(error))}")
+        return None
 
 
 def _facts(table: FilmTable, row: int, record: Record | None) -> dict[str, str]:

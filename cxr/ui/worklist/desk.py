@@ -1,5 +1,6 @@
 """The study on the reader's desk: opened by the address, claimed while it lies there, given back afterwards."""
 
+from collections.abc import Collection
 from typing import Final
 
 import streamlit as st
@@ -68,9 +69,16 @@ def take(db: Database, study: StudyRow, name: str, *, force: bool = False) -> St
     return claimed
 
 
-def done(db: Database, study: int, name: str) -> None:
-    """This study is read; the next one of the list comes onto the desk, or the list where there is none."""
-    finish(db, study, name)
+def done(db: Database, study: int, name: str, films: Collection[int]) -> None:
+    """This study is read; the next one of the list comes onto the desk, or the list where there is none.
+
+    Args:
+        films: numbers of those that the page showed.
+
+    Raises:
+        NoSuchStudy, InReading, FurtherFilms: it can't be said to be read.
+    """
+    finish(db, study, name, films)
     st.session_state.pop(HELD, None)
     query: Query = st.session_state.get(QUERY, Query())
     following = next_study(db, query, study, name)

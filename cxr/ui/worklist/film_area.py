@@ -1,6 +1,6 @@
 """The film of a study in the viewer, with its maps, and the same patient's previous one beside it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -35,7 +35,6 @@ def show_film(
     said: StudySaid | None,
     finding: str | None,
     keys: Mapping[str, str],
-    on_key: Callable[[str], None],
 ) -> None:
     """The viewer.
 
@@ -44,7 +43,7 @@ def show_film(
         earlier: another study of the patient, whose first film can be seen beside it.
         said: what the model said; None where there is nothing, or it is not to be seen.
         finding: of which the map is asked for.
-        keys, on_key: of the page, as `film_viewer` has them.
+        keys: of the page, to be listed with the viewer's own.
     """
     try:
         shown = _viewer_film(films, film, said.of(film) if said is not None else None, _report(said))
@@ -57,7 +56,7 @@ def show_film(
             beside = _viewer_film(films, earlier.films[0])
         except (UnreadableFilm, FilmLost, OSError) as error:
             st.warning(f"The previous film can't be shown. {_sentence(error)}", icon=":material/broken_image:")
-    film_viewer(shown, "worklist-viewer", previous=beside, finding=finding, height=HEIGHT, keys=keys, on_key=on_key)
+    film_viewer(shown, "worklist-viewer", previous=beside, finding=finding, height=HEIGHT, keys=keys)
 
 
 def _sentence(error: Exception) -> str:
@@ -139,7 +138,3 @@ def _probability(said: FilmSaid, name: str) -> float:
 def _flag(said: FilmSaid, name: str) -> str:
     flagged = said.verdict is not None and any(found.name == name for found in said.verdict.flagged)
     return ", flagged" if flagged else ""
-
-
-def _previous_words(study: StudyRow) -> str:
-    return f"Previous: {study.name}{f', {study.acquired}' if study.acquired else ''}"

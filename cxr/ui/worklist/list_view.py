@@ -42,9 +42,14 @@ def _show_list(db: Database, films: FilmFolder, query: Query, who: Reader, busy:
         st.rerun()
     _show_progress(state)
     place = st.container()
-    studies, total = list_studies(db, query, offset=(_page_now(query) - 1) * ROWS, limit=ROWS)
+    page = int(st.session_state.get(_page_key(query), 1))
+    studies, total = list_studies(db, query, offset=(page - 1) * ROWS, limit=ROWS)
     known = counts(db)
     pages = max(1, -(-total // ROWS))
+    if page > pages:
+        # Others read what stood on the last page.
+        st.session_state[_page_key(query)] = pages
+        studies, total = list_studies(db, query, offset=(pages - 1) * ROWS, limit=ROWS)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.caption(f"{_found(total)} {counts_in_words(known)} in all. {KEYS}")
         if pages > 1:
@@ -63,10 +68,6 @@ def _show_list(db: Database, films: FilmFolder, query: Query, who: Reader, busy:
 def _page_key(query: Query) -> str:
     # Another query has other pages.
     return f"worklist-page-{hash(query)}"
-
-
-def _page_now(query: Query) -> int:
-    return int(st.session_state.get(_page_key(query), 1))
 
 
 def _found(total: int) -> str:

@@ -123,9 +123,10 @@ function draw(state) {
   root.querySelector(".saved").classList.toggle("failed", data.failed)
   root.querySelector(".show").hidden = data.informed
   const given = !view.valid || view.abnormal !== null
-  root.querySelector(".show").disabled = data.disabled || !given
-  root.querySelector(".show").title = given ? "" : "Say first whether it is abnormal, or that it is not a valid film"
-  root.querySelector(".done").disabled = data.disabled
+  for (const name of [".show", ".done"]) {
+    root.querySelector(name).disabled = data.disabled || !given
+    root.querySelector(name).title = given ? "" : "Say first whether it is abnormal, or that it is not a valid film"
+  }
   root.querySelector(".done").classList.toggle("primary", data.informed)
 }
 
@@ -140,11 +141,17 @@ function onKey(event, state) {
   // What is open over the page takes the keys, Escape above all.
   if (event.composedPath().some((one) => one instanceof HTMLDialogElement && one.open)) return
   if (document.querySelector("[data-testid=stDialog], [role=dialog], [data-testid=stPopoverBody]")) return
+  const answers = { y: "yes", j: "unsure", k: "no" }
   const actions = { n: "done", d: "show", u: "back", Escape: "back" }
   const act = actions[event.key]
-  if (!act) return
+  const answer = answers[event.key]
+  if (!act && !answer) return
   event.preventDefault()
-  if (act === "back") state.send("back")
+  if (answer) {
+    if (state.data.disabled || !state.view.valid) return
+    state.view.abnormal = answer
+    state.changed()
+  } else if (act === "back") state.send("back")
   else if (act === "show") press(state, ".show")
   else press(state, ".done")
 }

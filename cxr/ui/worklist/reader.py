@@ -16,16 +16,24 @@ LONGEST: Final = 80
 
 @dataclass(frozen=True)
 class Reader:
-    """Who reads, under which name, and whether he wants to see the film before the verdict."""
+    """Who reads, under which name, and whether he wants to see the film before the verdict.
+
+    Attributes:
+        name: "" where nobody knows it: several may be at the app, and none has said who he is.
+    """
 
     name: str
     blind: bool
 
 
 def reader() -> Reader:
-    """Who reads in this session. There is no login: the account that runs the app, unless he says another name."""
+    """Who reads in this session. There is no login: on one's own machine the account that runs the app, unless he says
+    another name; elsewhere only who says his name."""
     kept = {key: _kept(key, parameter) for key, parameter in PARAMETERS.items()}
-    name = " ".join("".join(c if c.isprintable() else " " for c in kept[READER]).split())[:LONGEST] or asking().name
+    name = " ".join("".join(c if c.isprintable() else " " for c in kept[READER]).split())[:LONGEST]
+    person = asking()
+    if not name and person.administrator:
+        name = person.name
     return Reader(name, kept[BLIND] == "1" if kept[BLIND] else settings().blind_first)
 
 

@@ -31,8 +31,8 @@ class StudySaid:
     Attributes:
         model, name: SHA-256 and name of the bundle.
         bundle: the bundle; None where it is not installed any more, or another one has its name.
-        films: of the films that it scored; the verdicts are None where there is no bundle, or it has not the worklist's
-            operating point.
+        films: of the films that it scored; the verdicts are None where there is no bundle, it has not the worklist's
+            operating point, or the study was shown at another.
     """
 
     model: str
@@ -70,7 +70,11 @@ def said_of(db: Database, study: StudyRow) -> StudySaid | None:
         FilmSaid(film, result, None if point is None else decide(result.probabilities.astype(np.float64), point))
         for film, result in results
     ]
-    return StudySaid(study.model, name, bundle, tuple(films))
+    said = StudySaid(study.model, name, bundle, tuple(films))
+    if said.verdict is not None and said.verdict.name != study.verdict:
+        # Another operating point was set since: what was shown then stays what is shown.
+        return StudySaid(study.model, name, bundle, tuple(FilmSaid(one.film, one.result, None) for one in films))
+    return said
 
 
 def _bundle(name: str, sha256: str) -> Bundle | None:

@@ -1,6 +1,5 @@
 """One study on the reader's desk: the film at the left, the verdict and the reader's own words at the right."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -20,7 +19,7 @@ from cxr.ui.worklist.said import StudySaid, said_of, shown_to_reader
 from cxr.ui.worklist.verdict_panel import show_blind, show_verdict
 from cxr.worklist.audit import Event, record
 from cxr.worklist.blind import seen_by
-from cxr.worklist.claims import InReading, NoSuchStudy
+from cxr.worklist.claims import FurtherFilms, InReading, NoSuchStudy
 from cxr.worklist.database import Database, DatabaseUnavailable
 from cxr.worklist.film_folder import FilmFolder
 from cxr.worklist.opinions import InvalidOpinion, OpinionRow, Said, Stage, View, latest, save
@@ -30,7 +29,14 @@ from cxr.worklist.studies import FilmRow, StudyRow, claim, study
 DONE: Final = "done, next study"
 SHOW: Final = "show the verdict, after a blind reading"
 BACK: Final = "back to the list"
-KEYS: Final = {"n": DONE, "d": SHOW, "u": BACK}
+KEYS: Final = {
+    "y": "abnormal",
+    "j": "unsure whether it is abnormal",
+    "k": "not abnormal",
+    "n": DONE,
+    "d": SHOW,
+    "u": BACK,
+}
 SIGN_SECONDS, SCORE_SECONDS = 60.0, 2.0
 """After how long the page says that the study is still being read, and looks whether its films were scored."""
 SHOWN: Final = "worklist-shown"
@@ -57,7 +63,9 @@ def show_study(db: Database, films: FilmFolder, number: int, who: Reader) -> Non
     _access(db, number, who.name, stage)
     opinion = latest(db, number, who.name)
     said = said_of(db, found) if stage == "informed" else None
-    film, earlier = _show_heading(db, films, found, who.name, said, opinion)
+    film, earlier = _show_heading(db, films, found, who.name, said, opinion, stage)
+    if earlier is not None:
+        _access(db, earlier.id, who.name, "blind")
     if other is not None:
         _show_other(db, number, who.name, other)
     else:
@@ -66,34 +74,18 @@ def show_study(db: Database, films: FilmFolder, number: int, who: Reader) -> Non
     film_place, words_place = st.columns([7, 4.2], gap="medium")
     with film_place:
         chosen = st.session_state.get(MAP) if stage == "informed" else None
-        show_film(films, film, earlier, said, chosen, KEYS, _by_key(db, found.id, who.name, stage, own=other is None))
+        show_film(films, film, earlier, said, chosen, KEYS)
     with words_place:
         with st.container(key="worklist-verdict"):
             if stage == "blind":
-                show_blind()
+                show_blind(found)
             else:
                 show_verdict(found, said)
         _show_form(db, found, who.name, stage, opinion, disabled=other is not None)
 
 
-def _by_key(db: Database, number: int, name: str, stage: Stage, *, own: bool) -> Callable[[str], None]:
-    """What a key does that the viewer gives on; what was said of the study was kept when it was said."""
-
-    def pressed(words: str) -> None:
-        if words == BACK:
-            open_study(None)
-            return
-        opinion = latest(db, number, name)
-        view = View(stage) if opinion is None else _as(stage, opinion.view)
-        if not own or (words == SHOW and (stage == "informed" or not _given(view))):
-            return
-        _sent(db, number, name, view, None, "done" if words == DONE else "show")
-
-    return pressed
-
-
 def _given(view: View) -> bool:
-    """Whether a blind reading says enough to be one."""
+    """Whether it says enough to be a reading."""
     return not view.valid or view.abnormal is not None
 
 
@@ -116,7 +108,13 @@ def _access(db: Database, number: int, name: str, stage: Stage) -> None:
 
 
 def _show_heading(
-    db: Database, films: FilmFolder, found: StudyRow, name: str, said: StudySaid | None, opinion: OpinionRow | None
+    db: Database,
+    films: FilmFolder,
+    found: StudyRow,
+    name: str,
+    said: StudySaid | None,
+    opinion: OpinionRow | None,
+    stage: Stage,
 ) -> tuple[FilmRow, StudyRow | None]:
     """Which study it is, and what can be done with it; returns the film and the earlier study that are to be shown."""
     with st.container(horizontal=True, vertical_alignment="center", key="worklist-heading"):
@@ -130,7 +128,7 @@ def _show_heading(
         st.caption(plain(" · ".join(filter(None, facts))), width="content")
         st.space("stretch")
         film, earlier = chosen_film(found), chosen_previous(db, found)
-        show_paper(db, films, found, said, opinion, name)
+        show_paper(db, films, found, said, opinion, name, stage=stage)
         show_delete(db, films, found, name)
     return film, earlier
 
@@ -178,9 +176,12 @@ def _show_form(
 
     def sent(view: View, act: str | None) -> None:
         if not disabled:
-            _sent(db, found.id, name, view, said, act)
+            _sent(db, found, name, view, said, act)
+        elif act == "back":
+            open_study(None)
 
-    failed = st.session_state.get(NOT_SAVED)
+    number, failed = st.session_state.get(NOT_SAVED, (found.id, None))
+    failed = failed if number == found.id else None
     saved = "" if opinion is None else f"Saved {_time(opinion.written)}"
     opinion_form(
         Form(
@@ -215,8 +216,10 @@ def _lines(found: StudyRow, stage: Stage) -> list[FindingLine]:
     return known + [FindingLine(name, display_name(name)) for name in FINDINGS if name not in named]
 
 
-def _sent(db: Database, number: int, name: str, view: View, said: Said | None, act: str | None) -> None:
-    """Keep what the reader says, and do what he wants; nothing is done that leaves the study before it is kept."""
+def _sent(db: Database, shown: StudyRow, name: str, view: View, said: Said | None, act: str | None) -> None:
+    """Keep what the reader says of the study as it was shown to him, and do what he wants; nothing is done that leaves
+    the study before it is kept."""
+    number = shown.id
     st.session_state.pop(NOT_SAVED, None)
     try:
         if act is not None and act.startswith("map "):
@@ -225,13 +228,15 @@ def _sent(db: Database, number: int, name: str, view: View, said: Said | None, a
         before = latest(db, number, name)
         if view != (View(view.stage) if before is None else _as(view.stage, before.view)):
             save(db, number, name, view, said)
-        if act == "show":
+        if act == "show" and _given(view):
             # From here on he has seen it, whatever he says of it.
             found = study(db, number)
             save(db, number, name, _as("informed", view), shown_to_reader(found))
         elif act == "back":
             open_study(None)
-        elif act == "done":
-            done(db, number, name)
+        elif act == "done" and _given(view):
+            done(db, number, name, [film.id for film in shown.films])
     except (DatabaseUnavailable, NoSuchStudy, InReading, InvalidOpinion) as error:
-        st.session_state[NOT_SAVED] = f"Not saved. {error}"
+        st.session_state[NOT_SAVED] = number, f"Not saved. {error}"
+    except FurtherFilms as error:
+        st.session_state[NOT_SAVED] = number, str(error)

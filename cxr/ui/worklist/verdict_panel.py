@@ -13,15 +13,17 @@ from cxr.worklist.columns import shortcomings
 from cxr.worklist.studies import StudyRow
 
 
-def show_blind() -> None:
-    """In place of the verdict."""
+def show_blind(study: StudyRow) -> None:
+    """In place of the verdict; what the films themselves give warning of is not the model's."""
     st.header("Blind reading", anchor=False)
     st.markdown("Say what you see. The model's verdict, findings and heatmaps are shown after that, and both are kept.")
+    for warning in _warnings(study):
+        st.warning(plain(warning), icon=":material/warning:")
 
 
 def show_verdict(study: StudyRow, said: StudySaid | None) -> None:
     """The verdict in words, which model gave it, and the warnings of the films."""
-    warnings = list(dict.fromkeys(warning for film in study.films for warning in film.warnings))
+    warnings = _warnings(study)
     if said is None:
         _show_unanalysed(study, warnings)
         return
@@ -43,6 +45,10 @@ def show_verdict(study: StudyRow, said: StudySaid | None) -> None:
         )
 
 
+def _warnings(study: StudyRow) -> list[str]:
+    return list(dict.fromkeys(warning for film in study.films for warning in film.warnings))
+
+
 def _show_unanalysed(study: StudyRow, warnings: list[str]) -> None:
     if study.reason is None:
         st.header("Waits for its score", anchor=False)
@@ -60,11 +66,10 @@ def _show_stored(study: StudyRow, said: StudySaid, warnings: list[str]) -> None:
     name = study.verdict
     title = "No verdict" if name is None else f":{COLOURS[name]}[{title_of(name, settings().worklist_point)}]"
     st.header(title, anchor=False)
-    why = (
-        "That model is not installed any more, so its thresholds can't be shown."
-        if said.bundle is None
-        else " ".join(shortcomings(said.bundle.card))
-    )
+    if said.bundle is None:
+        why = "That model is not installed any more, so its thresholds can't be shown."
+    else:
+        why = " ".join(shortcomings(said.bundle.card)) or "It was decided at another operating point than is set now."
     st.markdown(f"The abnormal probability is {study.abnormal:.3f}. {plain(why)}")
     st.caption(f":material/science: {RESEARCH_NOTICE} Read by the model **{plain(said.name)}**.")
     for warning in warnings:

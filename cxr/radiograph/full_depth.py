@@ -1,0 +1,93 @@
+"""A film at the full depth of its file, for a viewer that sets the window itself."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+import numpy as np
+
+from cxr.radiograph.decoded import Decoded
+from cxr.radiograph.film import Facts
+from cxr.radiograph.grey_levels import GreyScale
+from cxr.radiograph.read import decoded
+
+DEEPEST: Final = 2**16 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class FullDepth:
+    """A film before any window.
+
+    Attributes:
+        levels: uint16 (height, width); the greater, the denser. Neighbouring levels are neighbouring values of the
+            file; only an image with more than 65,536 of them is coarser than its file.
+        low, high: the file's own window in levels, low < high: black and white, or the span of its `curve`.
+        curve, reach: as of `GreyScale`: how grey goes from low to high; None: in a straight line.
+        padded: level 0 is no image, and black at every window.
+        zero, step: value of the file = zero + step * level; step is negative where small values are dense.
+        facts: what the file says of itself.
+        id: SHA-256 of the file, hexadecimal.
+    """
+
+    levels: np.ndarray
+    low: float
+    high: float
+    curve: np.ndarray | None
+    reach: tuple[float, float]
+    padded: bool
+    zero: float
+    step: float
+    facts: Facts
+    id: str
+
+    def picture(self, low: float | None = None, high: float | None = None) -> np.ndarray:
+        """uint8 (height, width) at a window, in levels; at the file's own it is the film as `read_radiograph` shows it.
+
+        The curve of the file is stretched over any other window.
+        """
+        black = self.low if low is None else low
+        white = self.high if high is None else high
+        shown = GreyScale(black, white, self.curve, self.reach).shown(self.levels)
+        grey = np.rint(shown * 255).astype(np.uint8)
+        if self.padded:
+            grey[self.levels == 0] = 0
+        return grey
+
+
+def full_depth(data: bytes) -> FullDepth:
+    """Read one PNG, JPEG or DICOM film at its full depth.
+
+    Raises:
+        UnreadableFilm: as of `read_radiograph`, except that a blank film is not refused.
+    """
+    return _in_levels(decoded(data), sha256(data).hexdigest())
+
+
+def _in_levels(image: Decoded, film: str) -> FullDepth:
+    values, padding, scale = image.values, image.padding, image.scale
+    seen = values if padding is None else values[~padding]
+    least, most = float(seen.min()), float(seen.max())
+    padded = padding is not None
+    grain = max(image.grain, (most - least) / (DEEPEST - padded))
+    # Levels grow towards white, and start at 1 where 0 is kept for padding.
+    start, step = (least, grain) if scale.white > scale.black else (most, -grain)
+    zero = start - padded * step
+    if image.grain == grain == 1 and values.dtype.kind in "iu":
+        wide = values.astype(np.int64)
+        levels = wide - int(zero) if step > 0 else int(zero) - wide
+    else:
+        levels = np.rint((values - zero) / step)
+    if padding is not None:
+        levels[padding] = 0
+    return FullDepth(
+        levels=levels.astype(np.uint16),
+        low=(scale.black - zero) / step,
+        high=(scale.white - zero) / step,
+        curve=scale.curve,
+        reach=scale.reach,
+        padded=padded,
+        zero=zero,
+        step=step,
+        facts=image.facts,
+        id=film,
+    )
