@@ -4,24 +4,24 @@ from datetime import datetime
 
 from cxr.findings import FINDINGS, display_name
 from cxr.model.verdict import RESEARCH_NOTICE
-from cxr.worklist.opinions import View, Word
+from cxr.worklist.opinions import OpinionRow, View, Word
 from cxr.worklist.studies import FilmRow, StudyRow
 
 NOT_ADDRESSED = "Not addressed"
+UNSIGNED = "Draft, not signed."
 
 
-def report_text(study: StudyRow, view: View, reader: str | None = None, written: datetime | None = None) -> str:
+def report_text(study: StudyRow, opinion: OpinionRow | None) -> str:
     """The draft of a report on a study.
 
-    It names the study by its accession number and date, never by the name of a file, which may be a patient's.
+    It names the study by its number in the worklist, accession number and date, never by the name of a file, which may
+    be a patient's.
 
     Args:
-        study: as it stands in the list; technique and view come from its films.
-        view: of the reader.
-        reader: who says it; None for who reads the study, or read it last.
-        written: when it was said; None for when the study was read, if it was.
+        study: as it stands in the list; technique and view come from its films. Who else read it is no matter.
+        opinion: of the reader, who alone signs; None: he said nothing yet, so nobody signs.
     """
-    by, at = reader or study.reader or study.read_by, written or study.read_at
+    view = View("blind") if opinion is None else opinion.view
     parts = [
         f"CHEST RADIOGRAPH, DRAFT OF A REPORT\n{RESEARCH_NOTICE}",
         "\n".join(f"{name}: {value}" for name, value in facts(study)),
@@ -29,14 +29,18 @@ def report_text(study: StudyRow, view: View, reader: str | None = None, written:
     ]
     if view.text.strip():
         parts.append(f"REMARKS\n{view.text.strip()}")
-    parts += [f"IMPRESSION\n{impression(view)}", signature(by, at)]
+    signed = UNSIGNED if opinion is None else signature(opinion.reader, opinion.written)
+    parts += [f"IMPRESSION\n{impression(view)}", signed]
     return "\n\n".join(parts) + "\n"
 
 
 def facts(study: StudyRow) -> list[tuple[str, str]]:
     """Which study it is and how it was made, as names and values."""
-    stated = [("Accession number", study.accession), ("Study date", study.acquired)]
-    return [(name, value) for name, value in stated if value] + [("Technique", technique(study.films))]
+    stated = [
+        ("In the worklist", f"Study {study.id}"), ("Accession number", study.accession), ("Study date", study.acquired),
+        ("Technique", technique(study.films)),
+    ]  # fmt: skip
+    return [(name, value) for name, value in stated if value]
 
 
 def technique(films: tuple[FilmRow, ...]) -> str:
@@ -84,11 +88,14 @@ def impression(view: View) -> str:
     return " ".join(sentences)
 
 
-def signature(reader: str | None, written: datetime | None) -> str:
+def signature(reader: str, written: datetime) -> str:
     """Who says it, and when; a draft is no signed report, and says so."""
-    by = f"Read by {reader}" if reader else "Reader not stated"
-    at = f", {written:%Y-%m-%d %H:%M} {written.tzname() or ''}".rstrip() if written else ""
-    return f"{by}{at}. Draft, not signed."
+    return f"Read by {reader}, {moment(written)}. {UNSIGNED}"
+
+
+def moment(time: datetime) -> str:
+    """As in "2026-03-02 09:30 UTC"."""
+    return f"{time:%Y-%m-%d %H:%M} {time.tzname() or ''}".rstrip()
 
 
 def _names(findings: list[str]) -> str:

@@ -18,14 +18,18 @@ _log = logging.getLogger(__name__)
 _starting = threading.Lock()
 
 
-class _Retention:
+class Retention:
     """Deletes studies that are too old, once an hour, and what an earlier deletion could not clear."""
 
     def __init__(self) -> None:
         self.problem: str | None = None
         self._ending = threading.Event()
         threading.Thread(target=self._run, name="retention", daemon=True).start()
-        atexit.register(self._ending.set)
+        atexit.register(self.stop)
+
+    def stop(self) -> None:
+        """Delete no more."""
+        self._ending.set()
 
     def _run(self) -> None:
         while True:
@@ -46,7 +50,7 @@ class _Work:
 
     scorer: Scorer
     inbox: Inbox | None
-    retention: _Retention
+    retention: Retention
 
 
 _working: dict[int, _Work] = {}
@@ -61,7 +65,7 @@ def work() -> None:
     with _starting:
         if os.getpid() not in _working:
             scores, watches = scorer(), inbox()
-            _working[os.getpid()] = _Work(scores, watches, _Retention())
+            _working[os.getpid()] = _Work(scores, watches, Retention())
 
 
 def problems() -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """The draft of a report: the reader's words in the order of a report, and nobody else's."""
 
+from datetime import timedelta
+
 import pytest
-from reported_study import study_row
+from reported_study import AT, opinion_row, study_row
 
 from cxr.findings import FINDINGS, display_name
 from cxr.report.draft import report_text
@@ -15,10 +17,11 @@ SEEN = View(
 
 def test_whole_draft() -> None:
     others = [name for name in FINDINGS if name not in SEEN.findings]
-    assert report_text(study_row("PA", None), SEEN) == (
+    assert report_text(study_row("PA", None), opinion_row(SEEN)) == (
         "CHEST RADIOGRAPH, DRAFT OF A REPORT\n"
         "Research software, not a medical device. Not for diagnosis.\n"
         "\n"
+        "In the worklist: Study 12\n"
         "Accession number: A-17\n"
         "Study date: 2026-03-01\n"
         "Technique: 2 chest radiographs, PA view and a view that is not stated.\n"
@@ -41,7 +44,7 @@ def test_whole_draft() -> None:
 
 
 def test_model_and_names_have_no_word_in_it() -> None:
-    said = report_text(study_row("PA"), View("informed", abnormal="no"))
+    said = report_text(study_row("PA"), opinion_row(View("informed", abnormal="no")))
     assert "IMPRESSION\nNone of the 14 findings is seen.\n" in said
     assert f"Absent: {', '.join(display_name(name).lower() for name in FINDINGS)}." in said
     for word in ("uncertain", "0.45", "model", "probab", "DOE", "JANE", "4711", "normal", "ruled out"):
@@ -63,18 +66,22 @@ def test_model_and_names_have_no_word_in_it() -> None:
     ],
 )
 def test_impression(view: View, impression: str) -> None:
-    assert f"IMPRESSION\n{impression}\n" in report_text(study_row("AP"), view)
+    assert f"IMPRESSION\n{impression}\n" in report_text(study_row("AP"), opinion_row(view))
 
 
 def test_what_is_not_known_is_said_or_left_out() -> None:
-    said = report_text(study_row(None, accession=None, acquired=None, read_by=None, read_at=None), View("blind"))
+    said = report_text(study_row(None, accession=None, acquired=None), opinion_row(View("blind")))
+    assert "In the worklist: Study 12\nTechnique" in said
     assert "Technique: Chest radiograph, a view that is not stated.\n" in said
     assert "Accession" not in said
     assert "Study date" not in said
     assert "REMARKS" not in said
-    assert said.endswith("Reader not stated. Draft, not signed.\n")
 
 
-def test_one_who_reads_now_and_the_time_of_saying_go_before_what_the_list_has() -> None:
-    assert "Read by Ben, 2026" in report_text(study_row("PA", reader="Ben"), SEEN)
-    assert "Read by Cy, 2026" in report_text(study_row("PA", reader="Ben"), SEEN, "Cy")
+def test_only_who_said_it_signs_and_with_the_time_of_saying_it() -> None:
+    read_by_ada = study_row("PA", reader="Cy", read_by="Dr Ada", read_at=AT)
+    said = report_text(read_by_ada, opinion_row(SEEN, "Ben", AT + timedelta(hours=1)))
+    assert said.endswith("\n\nRead by Ben, 2026-03-02 10:30 UTC. Draft, not signed.\n")
+    nothing = report_text(read_by_ada, None)
+    assert nothing.endswith("has not said whether there is a finding.\n\nDraft, not signed.\n")
+    assert not [word for word in ("Ada", "Ben", "Cy", "09:30") if word in nothing]

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
@@ -19,9 +20,9 @@ from cxr.worklist.audit import Event, record
 from cxr.worklist.database import Database
 from cxr.worklist.deletion import delete_study
 from cxr.worklist.film_folder import FilmFolder
-from cxr.worklist.opinions import OpinionRow, View, latest
+from cxr.worklist.opinions import OpinionRow, Stage, latest
 from cxr.worklist.status import FilmState
-from cxr.worklist.studies import StudyRow
+from cxr.worklist.studies import FilmRow, StudyRow
 
 
 @dataclass(frozen=True)
@@ -34,26 +35,32 @@ class _Record:
 
 
 def show_paper(
-    db: Database, films: FilmFolder, study: StudyRow, said: StudySaid | None, opinion: OpinionRow | None, reader: str
+    db: Database,
+    films: FilmFolder,
+    study: StudyRow,
+    said: StudySaid | None,
+    opinion: OpinionRow | None,
+    reader: str,
+    *,
+    stage: Stage,
 ) -> None:
     """The draft to copy, and downloads.
 
     Args:
         said: what the model said; None where there is nothing, or it is not to be seen yet.
         opinion: of this reader; None where he said nothing yet.
+        stage: "blind": what the model said is not to be seen, so there is the draft alone.
     """
     with st.popover("Report", icon=":material/description:"):
-        view = View("blind") if opinion is None else opinion.view
-        written = None if opinion is None else opinion.written
         st.caption("A draft from your own words and marks alone; copy it with the button at its corner.")
-        st.code(report_text(study, view, reader, written), language=None, wrap_lines=True, height=320)
-        if opinion is not None and opinion.view.stage == "blind":
+        st.code(report_text(study, opinion), language=None, wrap_lines=True, height=320)
+        if stage == "blind":
             st.caption("The study on paper and its record hold the verdict: they can be had once it is shown.")
             return
         if said is not None and said.verdict is None:
             st.caption(f"The thresholds of the model {plain(said.name)} can't be had any more, so nothing is printed.")
             return
-        flagged = [] if said is None or said.verdict is None else [found.name for found in said.verdict.flagged]
+        flagged = [] if said is None else _flagged(said)
         overlays = st.multiselect(
             "Overlays in the PDF",
             flagged,
@@ -82,6 +89,12 @@ def show_paper(
             )
 
 
+def _flagged(said: StudySaid) -> list[str]:
+    """What is flagged on any film, the most probable first."""
+    found = [finding for given in said.films if given.verdict is not None for finding in given.verdict.flagged]
+    return list(dict.fromkeys(finding.name for finding in sorted(found, key=lambda f: -f.probability)))
+
+
 def _exported(db: Database, study: StudyRow, reader: str, kind: str) -> None:
     with db.writing() as session:
         record(session, who=reader, event=Event.EXPORT, what=f"study {study.id}", kind=kind)
@@ -90,42 +103,45 @@ def _exported(db: Database, study: StudyRow, reader: str, kind: str) -> None:
 def _pdf(
     db: Database, films: FilmFolder, study: StudyRow, said: StudySaid | None, reader: str, overlays: list[str]
 ) -> bytes:
-    printed = [
-        _printed(films, study, film.sha256, film.view, said.of(film) if said is not None else None, overlays)
+    given = {film.id: None if said is None else said.of(film) for film in study.films}
+    printed = {
+        film.id: _printed(films, film.sha256, given[film.id], overlays)
         for film in study.films
-        if film.state == FilmState.SCORED
-    ]
+        # One that is to be scored anew was read before.
+        if film.state == FilmState.SCORED or given[film.id] is not None
+    }
+    verdicts = {film: one.verdict for film, one in given.items() if one is not None and one.verdict is not None}
     model = None
-    if said is not None and said.verdict is not None and said.bundle is not None:
-        model = ModelSaid(said.verdict, said.name, said.model, calibrated=said.bundle.card.data is not None)
-    document = study_pdf(study, printed, latest(db, study.id, reader), model)
+    if said is not None and said.bundle is not None and verdicts:
+        model = ModelSaid(verdicts, said.name, said.model, calibrated=said.bundle.card.data is not None)
+    document = study_pdf(study, printed, reader, latest(db, study.id, reader), model)
     _exported(db, study, reader, "report")
     return document
 
 
-def _printed(
-    films: FilmFolder, study: StudyRow, sha256: str, view: str | None, said: FilmSaid | None, overlays: list[str]
-) -> PrintedFilm:
+def _printed(films: FilmFolder, sha256: str, said: FilmSaid | None, overlays: list[str]) -> PrintedFilm:
     grey = read_radiograph(films.bytes(sha256)).grey
     stored = None if said is None else films.result(sha256, said.result.model)
     if stored is None:
-        return PrintedFilm(grey, view)
+        return PrintedFilm(grey)
     maps = {name: supporting_map(stored.prediction.evidence(name)) for name in overlays}
-    return PrintedFilm(grey, view, {name: grid for name, grid in maps.items() if grid is not None}, stored.map_shift)
+    return PrintedFilm(grey, {name: grid for name, grid in maps.items() if grid is not None}, stored.map_shift)
+
+
+def _film_json(film: FilmRow, name: str, said: StudySaid | None) -> dict[str, Any]:
+    """The record of a film. What its file is called stays here: it may be a patient's name."""
+    given = None if said is None else said.of(film)
+    if said is not None and said.bundle is not None and given is not None and given.verdict is not None:
+        answer = as_json(_Record(name, film.warnings, given.result.milliseconds), given.verdict, said.bundle)
+    elif film.state == FilmState.REFUSED:
+        answer = {"file": name, "status": "refused", "reason": film.reason}
+    else:
+        answer = {"file": name, "status": "no verdict" if film.state == FilmState.SCORED else "waiting"}
+    return answer | {"sha256": film.sha256}
 
 
 def _json(db: Database, study: StudyRow, said: StudySaid | None, reader: str) -> str:
-    films = []
-    if said is not None and said.bundle is not None:
-        for given in said.films:
-            if given.verdict is not None:
-                of_film = _Record(given.film.name, given.film.warnings, given.result.milliseconds)
-                films.append(as_json(of_film, given.verdict, said.bundle))
-    films += [
-        {"file": film.name, "status": "refused", "reason": film.reason}
-        for film in study.films
-        if film.state == FilmState.REFUSED
-    ]
+    films = [_film_json(film, f"film {number}", said) for number, film in enumerate(study.films, 1)]
     opinion = latest(db, study.id, reader)
     view = None if opinion is None else opinion.view
     whole = {
