@@ -221,7 +221,7 @@ def _model_part(pdf: _Paper, study: StudyRow, model: ModelSaid | None) -> None:
     pdf.rows([*(_of_study(study, model) if model is not None else ()), *_warnings(study)])
     pdf.ln(1)
     for film in study.films:
-        verdict = None if model is None else model.verdicts[model.deciding]
+        verdict = None if model is None else model.verdicts.get(film.id)
         if model is None or verdict is None:
             pdf.paragraph(f"{_title(study, film)}, {_view(film)}: {_standing(film)}")
             continue
