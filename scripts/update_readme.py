@@ -23,7 +23,7 @@ from cxr.model.card import Card, Estimate, GroupMetrics
 from cxr.settings import ROOT, Settings
 from cxr.ui.dataset.trap_charts import NOTEBOOK
 from cxr.ui.words import point_meaning
-from scripts import readme_training
+from scripts import readme_reading_room, readme_training
 
 README = ROOT / "README.md"
 SMALL_GROUP = 20
@@ -238,6 +238,7 @@ def updated(text: str) -> str:
         "against": lambda: readme_training.against(load_bundle(ROOT / "models" / "default").card),
         "training": readme_training.training_speed,
         "gate": readme_training.gate_sentence,
+        "reading_room": readme_reading_room.reading_room_speed,
     }
     for name, write in parts.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)

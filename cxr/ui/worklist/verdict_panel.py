@@ -9,7 +9,7 @@ from cxr.ui.model import serving_now
 from cxr.ui.verdict_view import COLOURS, show_words
 from cxr.ui.words import plain, title_of
 from cxr.ui.worklist.said import StudySaid
-from cxr.worklist.columns import shortcomings
+from cxr.worklist.columns import point_of, shortcomings
 from cxr.worklist.studies import StudyRow
 
 
@@ -28,10 +28,7 @@ def show_verdict(study: StudyRow, said: StudySaid | None) -> None:
         _show_unanalysed(study, warnings)
         return
     if study.critical:
-        names = ", ".join(display_name(name).lower() for name in study.critical)
-        st.badge(
-            f"Critical: {names}, at the {settings().critical_point} point", icon=":material/priority_high:", color="red"
-        )
+        _show_critical(study, said)
     if said.bundle is not None and said.verdict is not None:
         show_words(said.verdict, said.name, said.bundle.card, warnings)
     else:
@@ -43,6 +40,27 @@ def show_verdict(study: StudyRow, said: StudySaid | None) -> None:
             f"({serving.sha256[:12]}) serves.",
             icon=":material/swap_horiz:",
         )
+
+
+def _show_critical(study: StudyRow, said: StudySaid) -> None:
+    """Which critical findings put it ahead, and how often their thresholds were right."""
+    names = ", ".join(display_name(name).lower() for name in study.critical)
+    st.badge(
+        f"Critical: {names}, at the {settings().critical_point} point", icon=":material/priority_high:", color="red"
+    )
+    point = None if said.bundle is None else point_of(said.bundle.card, settings().critical_point)
+    if point is None:
+        return
+    measured = []
+    for name in study.critical:
+        found = point.findings.get(name)
+        if found is not None and found.sensitivity is not None and found.specificity is not None:
+            measured.append(
+                f"{100 * found.sensitivity.value:.0f} of 100 held-out films with {display_name(name).lower()} and "
+                f"{100 * (1 - found.specificity.value):.0f} of 100 without"
+            )
+    if measured:
+        st.caption(f"These thresholds flagged {'; '.join(measured)}.")
 
 
 def _warnings(study: StudyRow) -> list[str]:
