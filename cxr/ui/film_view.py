@@ -16,7 +16,7 @@ from cxr.ui.evaluation.source import report_of
 from cxr.ui.readings import Readings
 from cxr.ui.second_opinion import show_second_opinion
 from cxr.ui.viewer import ViewerFilm, film_viewer
-from cxr.ui.words import map_trust, no_support, plain
+from cxr.ui.words import map_note, no_support, plain
 
 HEIGHT: Final = 690
 """Of the viewer, pixels."""
@@ -60,12 +60,7 @@ def _viewer_film(session: Readings, key: str, reading: Reading, verdict: Verdict
         heatmaps=maps,
         map_shift=bundle.card.map_shift,
         captions={name: _option(name, verdict) for name in names},
-        notes={
-            name: no_support(name)
-            if grid is None
-            else f"Scaled to its own strongest region: it shows where, not how much. {map_trust(name, report)}"
-            for name, grid in maps.items()
-        },
+        notes={name: map_note(name, report, empty=grid is None) for name, grid in maps.items()},
         square=np.rint(reading.prediction.square).clip(0, 255).astype(np.uint8),
     )
 

@@ -10,10 +10,11 @@ from driven import words
 from streamlit.testing.v1 import AppTest
 
 from cxr.findings import FINDINGS
+from cxr.model.bundle import bundle_path, load_bundle
 from cxr.samples import SAMPLES
 from cxr.settings import ROOT, settings
 from cxr.ui.model import engine_of
-from cxr.ui.worklist import study_view
+from cxr.ui.worklist import list_view, study_view
 from cxr.worklist import opinions
 from cxr.worklist.database import Database, database
 from cxr.worklist.film_folder import film_folder
@@ -21,7 +22,7 @@ from cxr.worklist.intake import take_in
 from cxr.worklist.opinions import View
 from cxr.worklist.scoring import score_queued
 from cxr.worklist.status import FilmState, Status
-from cxr.worklist.studies import Query, claim, list_studies, study
+from cxr.worklist.studies import Query, claim, finish, list_studies, study
 from cxr.worklist.tables import Film, Study
 
 MODEL = "ab" * 32
@@ -172,6 +173,78 @@ def test_blind_reading_hides_the_verdict_until_the_reader_has_said_something(db:
     # What has been seen can't be unseen, not by a reload either.
     assert form(opened(study=str(scored), reader="Ada", blind="1"))["informed"]
     assert not form(opened(study=str(scored), reader="Bob", blind="1"))["informed"]
+
+
+def test_a_verdict_that_was_seen_without_a_word_is_seen(db: Database, scored: int) -> None:
+    assert form(opened(study=str(scored), reader="Ada"))["informed"]
+    assert form(opened(study=str(scored), reader="Ada", blind="1"))["informed"]
+    assert not form(opened(study=str(scored), reader="Bob", blind="1"))["informed"]
+
+
+@pytest.mark.parametrize("stage", ["blind", "informed"])
+def test_nothing_is_read_or_shown_of_which_nothing_was_said(db: Database, scored: int, stage: opinions.Stage) -> None:
+    claim(db, scored, "Ada")
+    for act in ("done", "show"):
+        study_view._sent(db, study(db, scored), "Ada", View(stage), None, act)
+    assert study(db, scored).status == Status.READING
+    assert opinions.history(db, scored) == []
+
+
+def test_a_film_that_the_reader_was_not_shown_is_not_read(db: Database, scored: int) -> None:
+    opened(study=str(scored), reader="Ada")
+    shown = study(db, scored)
+    with db.writing() as session:
+        now = datetime.now(UTC)
+        film = Film(sha256="f" * 64, name="lateral", source="drop", size=1, arrived=now, state=FilmState.QUEUED)
+        known = session.get_one(Study, scored)
+        known.films.append(film)
+    app = AppTest.from_function(_done, kwargs={"number": scored, "films": shown.films[:1]})
+    app.run()
+    assert "Further films of study 1 came in meanwhile" in app.markdown[0].value
+    assert study(db, scored).status == Status.READING
+
+
+def _done(number: int, films: tuple[object, ...]) -> None:
+    from dataclasses import replace
+
+    import streamlit as st
+
+    from cxr.ui.worklist import list_view, study_view
+    from cxr.worklist.database import database
+    from cxr.worklist.opinions import View
+    from cxr.worklist.studies import study
+
+    shown = replace(study(database(), number), films=films)
+    study_view._sent(database(), shown, "Ada", View("informed", abnormal="yes"), None, "done")
+    st.markdown(st.session_state[study_view.NOT_SAVED][1])
+
+
+def test_a_page_of_the_list_that_is_no_more_is_followed_by_the_last_one(db: Database) -> None:
+    numbers = [add(db, f"film {number:02}", 0.5) for number in range(41)]
+    app = opened()
+    app.session_state[list_view._page_key(Query())] = 2
+    app.run()
+    assert [row["id"] for row in rows(app)] == [numbers[-1]]
+    last = study(db, numbers[-1])
+    finish(db, last.id, "Ben", [film.id for film in last.films])
+    app.run()
+    assert len(rows(app)) == 40
+
+
+def test_what_makes_a_study_critical_stands_with_how_often_it_was_right(
+    db: Database, scored: int, changed_settings: pytest.MonkeyPatch
+) -> None:
+    flagged = next(name for name, _, found in study_findings(db, scored) if found)
+    with db.writing() as session:
+        session.get_one(Study, scored).critical = [flagged]
+    said = words(opened(study=str(scored), reader="Ada"))
+    assert "at the rule-in point" in said
+    measured = load_bundle(bundle_path("default")).card.operating_point("rule-in").findings[flagged]
+    assert f"flagged {100 * measured.sensitivity.value:.0f} of 100 held-out films with" in said
+
+
+def study_findings(db: Database, number: int) -> list[tuple[str, float, bool]]:
+    return [(found.name, found.probability, found.flagged) for found in study(db, number).findings]
 
 
 def test_reload_shows_what_was_given(db: Database, scored: int) -> None:
