@@ -1,6 +1,7 @@
 """The app driven without a browser, and what it says."""
 
 import json
+from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
@@ -28,3 +29,9 @@ def charts(app: AppTest) -> list[dict]:
 def titles(app: AppTest) -> list[str]:
     """What the figures are called."""
     return [chart["layout"]["title"]["text"] for chart in charts(app)]
+
+
+def component(app: AppTest, name: str) -> dict[str, Any]:
+    """What a component of the page was given."""
+    found = next(element.proto for element in app.get("bidi_component") if element.proto.component_name.endswith(name))
+    return json.loads(found.json)

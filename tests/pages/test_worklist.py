@@ -1,12 +1,11 @@
 """The page "Worklist", run without a browser."""
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from driven import words
+from driven import component, words
 from streamlit.testing.v1 import AppTest
 
 from cxr.findings import FINDINGS
@@ -43,12 +42,6 @@ def opened(**address: str) -> AppTest:
     app.run()
     assert not app.exception
     return app
-
-
-def component(app: AppTest, name: str) -> dict[str, Any]:
-    """What a component of the page was given."""
-    found = next(element.proto for element in app.get("bidi_component") if element.proto.component_name.endswith(name))
-    return json.loads(found.json)
 
 
 def rows(app: AppTest) -> list[dict[str, Any]]:
@@ -209,7 +202,7 @@ def _done(number: int, films: tuple[object, ...]) -> None:
 
     import streamlit as st
 
-    from cxr.ui.worklist import list_view, study_view
+    from cxr.ui.worklist import study_view
     from cxr.worklist.database import database
     from cxr.worklist.opinions import View
     from cxr.worklist.studies import study
