@@ -32,9 +32,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "CXR_MODELS_DIR": str(tmp_path / "models"),
         "CXR_RUNS_DIR": str(tmp_path / "runs"),
         "CXR_CACHE_DIR": str(tmp_path / "cache"),
-        "CXR_DATA": str(
-            part_of(real, tmp_path / "nih") if real.is_dir() else write_folder(tmp_path / "set", patients=180)
-        ),
+        "CXR_DATA": str(films),
     }
 
 
