@@ -95,10 +95,10 @@ def _choices(found: Readings, names: dict[str, str], bundle: Bundle) -> tuple[st
 
 def _show_all(rows: list[Agreement], found: Readings, stage: Stage) -> None:
     overall, readers = rows[0], len(set(found.reader.tolist()))
+    read = f"{len(found):,} reading{'' if len(found) == 1 else 's'} by {readers:,} reader{'' if readers == 1 else 's'}"
+    both = f"in {overall.readings:,} of them reader and model both said whether the study is abnormal"
     st.markdown(
-        f"{len(found):,} readings by {readers:,} reader{'' if readers == 1 else 's'}. Whether a film is abnormal: "
-        f"{overall.readings:,} answers of both, {interval(overall.agreement)} the same, "
-        f"Cohen's kappa {interval(overall.kappa)}."
+        f"{read}; {both}. Share of the same answer: {interval(overall.agreement)}. Cohen's kappa: {interval(overall.kappa)}."
     )
     if stage == "informed":
         st.caption("These readers had seen the verdict: that they agree with it does not show that it is right.")
