@@ -69,7 +69,7 @@ def test_numbers_are_those_of_the_readings_with_their_intervals(read: Database) 
     app = section()
     assert not app.exception
     assert next(s for s in app.selectbox if s.label == "Compared with").value == of_model.model[0]
-    for stage, part in (("blind", "30 readings by 1 reader."), ("informed", "had seen the verdict")):
+    for stage, part in (("blind", "30 readings by 1 reader;"), ("informed", "had seen the verdict")):
         if stage == "informed":
             app.segmented_control(key="agreement-stage").set_value("informed").run()
             assert not app.exception
@@ -119,7 +119,7 @@ def test_all_models_and_another_question(read: Database) -> None:
     choice.set_value("all").run()
     app.selectbox(key="agreement-question").set_value("Effusion").run()
     assert not app.exception
-    assert "40 readings by 1 reader." in words(app)
+    assert "40 readings by 1 reader;" in words(app)
     assert "Effusion: readers and model over time" in titles(app)
 
 

@@ -98,7 +98,8 @@ def _show_all(rows: list[Agreement], found: Readings, stage: Stage) -> None:
     read = f"{len(found):,} reading{'' if len(found) == 1 else 's'} by {readers:,} reader{'' if readers == 1 else 's'}"
     both = f"in {overall.readings:,} of them reader and model both said whether the study is abnormal"
     st.markdown(
-        f"{read}; {both}. Share of the same answer: {interval(overall.agreement)}. Cohen's kappa: {interval(overall.kappa)}."
+        f"{read}; {both}. Share of the same answer: {interval(overall.agreement)}. "
+        f"Cohen's kappa: {interval(overall.kappa)}."
     )
     if stage == "informed":
         st.caption("These readers had seen the verdict: that they agree with it does not show that it is right.")
