@@ -5,7 +5,6 @@ Two who want the same study at once are told apart by the database: the row is l
 
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -14,8 +13,6 @@ from cxr.worklist.audit import Event, record
 from cxr.worklist.query import ABANDONED
 from cxr.worklist.status import Status
 from cxr.worklist.tables import Study
-
-MINUTE: Final = 60.0
 
 
 class NoSuchStudy(LookupError):

@@ -26,7 +26,7 @@ KEYWORDS: Final = ["StudyInstanceUID", "PatientID", "AccessionNumber", "StudyDat
 LONGEST_VALUE: Final = 64
 """Characters of a UID or a long string, PS3.5 6.2; what is longer has a damaged length and goes on into others."""
 LONGEST_NAME: Final = 200
-NIH_NAME: Final = re.compile(r"(\d{8})_\d{3}\.(png|jpe?g)", re.IGNORECASE)
+NIH_NAME: Final = re.compile(r"(\d{8})_(\d{3})\.(png|jpe?g)", re.IGNORECASE)
 NIH_PATIENTS: Final = 30_805
 """Numbers of ChestX-ray14 go up to this. A name that begins with a date looks the same, and its number is far above."""
 

@@ -3,7 +3,6 @@
 The filters as SQL are in `cxr.worklist.query`, and who reads which study is settled in `cxr.worklist.claims`.
 """
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ from sqlalchemy import func, select
 
 from cxr.worklist.claims import FurtherFilms, InReading, NoSuchStudy, begin_reading, finish_reading, put_back
 from cxr.worklist.database import Database
+from cxr.worklist.identity import NIH_NAME
 from cxr.worklist.order import rank_sql
 from cxr.worklist.query import Query, following, free_for, matching, ordering
 from cxr.worklist.rows import FilmRow, FindingRow, StudyRow, row_of, rows_of
@@ -24,7 +24,6 @@ __all__ = ["FilmRow", "FindingRow", "FurtherFilms", "InReading", "NoSuchStudy", 
 
 RECENT: Final = timedelta(minutes=10)
 """What was scored in this time counts as done just now."""
-NIH_NAME: Final = re.compile(r"(\d{8})_(\d{3})")
 
 
 @dataclass(frozen=True)
@@ -205,7 +204,7 @@ def previous_studies(db: Database, number: int) -> list[StudyRow]:
 
 def _time(study: Study) -> tuple[str, int, datetime, int]:
     """By what studies of one patient are sorted."""
-    found = NIH_NAME.match(study.name)
+    found = NIH_NAME.fullmatch(study.name)
     if study.acquired is None and found is not None and found[1] == study.patient:
         return "", int(found[2]), study.arrived, study.id
     return study.acquired or study.arrived.date().isoformat(), 0, study.arrived, study.id
