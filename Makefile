@@ -9,7 +9,7 @@ TORCH ?= yes
 # The same for Ray: `make test RAY=`.
 RAY ?= yes
 
-.PHONY: app test check lock clean
+.PHONY: app test bench check sbom audit-pins lock fuzz clean
 
 app: $(VENV)/.app
 	$(BIN)/streamlit run app.py
@@ -25,6 +25,13 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# How fast the product is, against other ways and the machine's own limits; then the table in the README.
+bench: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-xrv.txt
+	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-bench.txt
+	$(BIN)/python -m benchmarks.speed --json benchmarks/speed.json
+	$(BIN)/python -m scripts.update_readme
+
 $(VENV)/.app: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Python 3.11 to 3.13 is needed.")'
 	$(PYTHON) -m venv $(VENV)
@@ -38,12 +45,25 @@ $(VENV)/.dev: $(VENV)/.app requirements-dev.lock
 	[ -z "$(RAY)" ] || $(BIN)/python -m pip install --quiet --requirement requirements-ray.txt
 	touch $@
 
+# What the app is made of, with licences, as CycloneDX; needs no network.
+sbom: $(VENV)/.dev
+	$(BIN)/python -m scripts.sbom build/sbom.json
+
+# Whether anything is known against the pins; needs the network, and says so where it has none.
+audit-pins: $(VENV)/.dev
+	$(BIN)/python -m scripts.audit_pins
+
 # Pin everything anew, for all supported versions of Python, after a change of requirements*.txt.
 lock: $(VENV)/.app
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header requirements.txt -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header requirements.txt requirements-dev.txt \
 		-o requirements-dev.lock
+
+# Look for files that break the readers; what is found is kept in cache/fuzz/crashes.
+SECONDS ?= 60
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m scripts.fuzz_read_radiograph --seconds $(SECONDS)
 
 clean:
 	rm -rf $(VENV) cache .pytest_cache .mypy_cache .ruff_cache

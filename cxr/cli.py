@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import get_args
 
 from cxr.cli_audit import add_audit_commands
+from cxr.cli_export import add_export_command
 from cxr.cli_feedback import add_feedback_commands
+from cxr.cli_health import add_health_command
 from cxr.cli_jobs import add_job_commands, add_training_options, given_options
 from cxr.cli_models import add_model_commands
+from cxr.cli_scope import add_scope_command
 from cxr.cli_worklist import add_worklist_commands
 from cxr.model.card import PointName
 from cxr.settings import ROOT, settings
@@ -47,6 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     classify.add_argument("--model", metavar="NAME", help="a bundle in the models folder (default: the serving one)")
     classify.add_argument("--point", choices=get_args(PointName), default="balanced", help="operating point")
     classify.add_argument("--heatmaps", type=Path, metavar="DIR", help="write a PNG for each flagged finding here")
+    classify.add_argument(
+        "--turn", choices=("left", "right", "half", "mirror", "none"), action="append", default=[],
+        help="what has to be done to see the films upright, may be given twice; none: they lie as they should, also "
+        "where they seem not to",
+    )  # fmt: skip
     classify.set_defaults(run=_classify)
 
     finetune = commands.add_parser("finetune", help="train a model and write it as a bundle")
@@ -98,9 +106,12 @@ def _parser() -> argparse.ArgumentParser:
 
     add_job_commands(commands)
     add_model_commands(commands)
+    add_scope_command(commands)
     add_worklist_commands(commands)
     add_feedback_commands(commands)
     add_audit_commands(commands)
+    add_export_command(commands)
+    add_health_command(commands)
     return parser
 
 
@@ -135,12 +146,21 @@ def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _classify(args: argparse.Namespace) -> int:
-    from cxr.classify import classify_files
+    from cxr.cli_classify import classify_files
     from cxr.model.bundle import BundleRejected
+    from cxr.radiograph.placement import Placement
 
+    placement = Placement() if args.turn else None
+    for turn in args.turn:
+        placement = placement if turn == "none" or placement is None else placement.then(turn)
     try:
         unwritten = classify_files(
-            args.files, model=args.model, point=args.point, json_lines=args.json, heatmaps=args.heatmaps
+            args.files,
+            model=args.model,
+            point=args.point,
+            json_lines=args.json,
+            heatmaps=args.heatmaps,
+            placement=placement,
         )
     except (BundleRejected, ValueError) as error:
         return _failed(error)

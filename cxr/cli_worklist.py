@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cxr.account import account
+from cxr.files import printable
 
 if TYPE_CHECKING:
     from cxr.worklist.database import Database
@@ -88,7 +89,7 @@ def _ingest_file(db: "Database", films: "FilmFolder", file: Path, args: argparse
     def refuse(name: str, reason: str) -> None:
         count.failed += 1
         record = {"file": name, "status": "refused", "reason": reason}
-        print(json.dumps(record) if args.json else f"{name}: not taken in. {reason}", flush=True)
+        print(json.dumps(record) if args.json else f"{printable(name)}: not taken in. {reason}", flush=True)
 
     parts = expand(str(file), file)
     while True:
@@ -116,7 +117,7 @@ def _ingest_file(db: "Database", films: "FilmFolder", file: Path, args: argparse
             "study": taken.study,
             "film": taken.film,
         }
-        text = f"{part.name}: study {taken.study}" + ("" if taken.new else ", known before")
+        text = f"{printable(part.name)}: study {taken.study}" + ("" if taken.new else ", known before")
         print(json.dumps(record) if args.json else text, flush=True)
 
 

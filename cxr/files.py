@@ -1,4 +1,4 @@
-"""Writing a file so that nobody ever sees half of it."""
+"""Files: writing one so that nobody ever sees half of it, and saying what one is called."""
 
 import os
 from pathlib import Path
@@ -20,3 +20,13 @@ def replace_file(file: Path, content: bytes) -> None:
     except OSError:
         draft.unlink(missing_ok=True)
         raise
+
+
+def printable(text: str) -> str:
+    """A file's name, or part of it, as any terminal, log or page takes it: no control character reaches those.
+
+    What can't be printed becomes a replacement character, also what turns the direction of writing; bytes that are no
+    text are shown as such.
+    """
+    whole = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in whole)

@@ -20,6 +20,7 @@ ABNORMAL: Final = "AUROC for abnormal"
 MACRO: Final = "Macro-AUROC"
 CALIBRATION: Final = "Calibration error"
 POINTS: Final = "Own operating points"
+SCOPE: Final = "Scope check"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,21 @@ def points_check(candidate: Card, champion: Card) -> Check:
         "did not train it."
     )
     return Check(name=POINTS, passed=True, said=said)
+
+
+def scope_check(candidate: Card, champion: Card) -> Check | None:
+    """Whether a candidate refuses what is no frontal chest film, as the champion does; None where that does not either.
+
+    Args:
+        candidate, champion: the cards.
+    """
+    if champion.scope is None:
+        return None
+    if candidate.scope is None:
+        said = f"It has no scope check, and {champion.name} has one; it would give a hand or a page of text a verdict."
+        return Check(name=SCOPE, passed=False, said=said)
+    pictures = sum(rate.count for rate in candidate.scope.rates)
+    return Check(name=SCOPE, passed=True, said=f"It has one, measured on {pictures:,} pictures.")
 
 
 def metric_checks(films: PairedFilms, candidate: Card, champion: Card, margins: Margins = MARGINS) -> tuple[Check, ...]:

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from cxr.evaluation.neither import NotComparable, compared, held_out_films
-from cxr.gate import metric_checks, points_check, source_checks
+from cxr.gate import metric_checks, points_check, scope_check, source_checks
 from cxr.model.bundle import CARD_FILE, Bundle, BundleRejected, bundle_path, load_bundle
 from cxr.model.engine import Engine
+from cxr.model.keras_check import checked_keras
 from cxr.registry import (
     Action,
     Check,
@@ -71,6 +72,8 @@ def gate_report(name: str) -> GateReport:
     if theirs == ours:
         raise PromotionRefused(f"The model {name} serves already.")
     checks.append(points_check(candidate.card, champion.card))
+    if (scope := scope_check(candidate.card, champion.card)) is not None:
+        checks.append(scope)
     try:
         films = compared(candidate, champion)
         measured = metric_checks(films, candidate.card, champion.card)
@@ -213,7 +216,10 @@ def _changed(action: Action, who: str, why: str, before: Model, after: Model, re
 
 def _sound(name: str) -> Bundle:
     """A bundle that could serve on this machine."""
-    return Engine(load_bundle(bundle_path(name))).bundle
+    bundle = load_bundle(bundle_path(name))
+    # Serving does without Keras, but the second opinion and who starts training from it do not.
+    checked_keras(bundle)
+    return Engine(bundle).bundle
 
 
 def _identity(bundle: Bundle) -> Model:

@@ -2,9 +2,9 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -74,7 +74,7 @@ class Settings(BaseSettings):
         64.0, description="Films with more pixels than this are refused from their header."
     )
     session_megabytes: Annotated[int, Field(gt=0)] = Field(
-        1024, description="Most that the films of one browser session may take, as files."
+        1024, description="Most that the films of one browser session may take, as files and as pictures."
     )
     worklist_dir: Path = Field(
         ROOT / "worklist", description="Where the worklist keeps its films, and its database where that is SQLite."
@@ -105,6 +105,55 @@ class Settings(BaseSettings):
     )
     scoring_workers: Annotated[int, Field(ge=1)] = Field(
         1, description="How many films of the worklist the app scores at a time."
+    )
+    reading_workers: Annotated[int, Field(ge=0)] = Field(
+        0, description="How many films the app reads at a time, for whomever; 0: one for each processor."
+    )
+    reading_places: Annotated[int, Field(ge=1)] = Field(
+        50, description="How many browser sessions may have films read or waiting at a time; one more is told to wait."
+    )
+    login_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        12.0, description="Hours after which a person who logged in has to do it again."
+    )
+    role_claim: str | None = Field(
+        None,
+        description="Claim of the login that names roles or groups; within another one with dots, such as "
+        "`realm_access.roles`.",
+    )
+    viewer_values: tuple[str, ...] = Field(("viewer",), description="What the claim says of a viewer.")
+    reader_values: tuple[str, ...] = Field(("reader",), description="What the claim says of a reader.")
+    administrator_values: tuple[str, ...] = Field(
+        ("administrator",), description="What the claim says of an administrator."
+    )
+    viewers: tuple[str, ...] = Field((), description="E-mail addresses of viewers, where the login vouches for them.")
+    readers: tuple[str, ...] = Field((), description="E-mail addresses of readers, likewise.")
+    administrators: tuple[str, ...] = Field((), description="E-mail addresses of administrators, likewise.")
+    decoders: Annotated[int, Field(ge=1)] = Field(
+        2, description="How many films the app decodes at a time, each in a process of its own."
+    )
+    decode_megabytes: Annotated[int, Field(ge=256)] = Field(
+        1280, description="Most memory that decoding one film may take; one that would take more is refused."
+    )
+    decode_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(
+        20.0, description="Most processor time that decoding one film may take, and on the clock four times that."
+    )
+    log_format: Literal["text", "json"] = Field("text", description="How the app writes its log, a line an event.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Events of less weight are not written to the log."
+    )
+    metrics: bool = Field(
+        False, description="Whether the app counts for Prometheus and answers at /metrics, to this machine only."
+    )
+    metrics_token: SecretStr | None = Field(
+        None, description="What a request of /metrics has to carry as a bearer token; then other machines may ask, too."
+    )
+    least_free_megabytes: Annotated[int, Field(ge=0)] = Field(
+        1024, description="Free space of the worklist's disk below which the app says that it is not well."
+    )
+    scope_pictures: Path | None = Field(
+        None,
+        description="Folder of pictures that are no frontal chest film, in folders named for what they show "
+        "(`lateral`, `hand`, `ct_head`): what the scope checks of new models learn besides what every machine has.",
     )
 
     @classmethod

@@ -16,7 +16,13 @@ enter()
 # Sections of the card by tab; every section is in one.
 FINDINGS, CLAIM = "Finding by finding", "CLAIM checklist"
 TABS = {
-    "Model and use": ("Model details", "Intended use", "Caveats and recommendations", "Ethical considerations"),
+    "Model and use": (
+        "Model details",
+        "Intended use",
+        "What it refuses",
+        "Caveats and recommendations",
+        "Ethical considerations",
+    ),
     "How well it works": ("Quantitative analyses", "Metrics"),
     FINDINGS: (FINDINGS,),
     "Thresholds and probabilities": ("Operating points", "Honesty of the probabilities"),

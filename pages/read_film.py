@@ -9,6 +9,9 @@ from cxr.ui.film_view import show_film
 from cxr.ui.front_door import enter
 from cxr.ui.model import serving_engine
 from cxr.ui.readings import CHOSEN, Film, Readings, read_new, readings, take_in, verdicts
+from cxr.ui.refusal_view import show_refusal, show_refused_film
+from cxr.ui.refusal_words import short
+from cxr.ui.uploads import let_go
 from cxr.ui.verdict_view import show_labels, show_verdict
 from cxr.ui.words import plain, verdict_title
 
@@ -31,6 +34,7 @@ def show_intake(session: Readings) -> None:
     came = take_in(session, (Film(upload.name, upload.getvalue()) for upload in uploads))
     # What lay in the uploader is in the session now; the next run shows an empty one.
     session.uploader += bool(uploads)
+    let_go(uploads)
     with st.popover("Try a sample", icon=":material/radiology:", width="stretch"):
         for sample in SAMPLES:
             if st.button(sample.label, help=sample.source, width="stretch"):
@@ -39,7 +43,8 @@ def show_intake(session: Readings) -> None:
     if came:
         # What came just now is what the reader wants to see: of several, the most probably abnormal.
         ranked = verdicts(session, engine, card.operating_points[0].name)
-        st.session_state[CHOSEN] = next(key for key in ranked if key in came)
+        # Where the line is full, none of them is read yet.
+        st.session_state[CHOSEN] = next((key for key in ranked if key in came), st.session_state.get(CHOSEN))
         st.rerun()
 
 
@@ -51,9 +56,7 @@ def show_list(session: Readings, decided: dict[str, Verdict | None]) -> str:
         f"{len(decided)} {'film' if len(decided) == 1 else 'films'}, most probably abnormal first",
         list(decided),
         format_func=lambda key: plain(session.label(key)),
-        captions=[
-            f"{verdict_title(v)}, {v.abnormal_probability:.3f}" if v else "Not analysed" for v in decided.values()
-        ],
+        captions=[_caption(session, key, verdict) for key, verdict in decided.items()],
         key=CHOSEN,
         persist_state="session",
     )
@@ -61,6 +64,14 @@ def show_list(session: Readings, decided: dict[str, Verdict | None]) -> str:
         st.button("Remove this film", on_click=session.remove, args=([chosen],))
         st.button("Remove all", on_click=session.remove, args=(list(decided),))
     return chosen
+
+
+def _caption(session: Readings, key: str, verdict: Verdict | None) -> str:
+    """A film's verdict and probability below its name in the list; of a refused one why, and no number."""
+    given = session.answers[key]
+    if verdict is None:
+        return short(given.kind if isinstance(given, Refusal) else None)
+    return f"{verdict_title(verdict)}, {verdict.abnormal_probability:.3f}"
 
 
 engine = serving_engine()
@@ -97,10 +108,12 @@ if chosen is None:
 
 given = session.answers[chosen]
 if isinstance(given, Refusal):
-    with film_place:
-        st.header("Not analysed", anchor=False)
-        st.error(plain(given.reason), icon=":material/block:")
-        st.markdown(f"No verdict was given on **{plain(session.label(chosen))}**. The other films are not affected.")
+    seen = given.grey is not None
+    if seen:
+        with film_place:
+            show_refused_film(session, chosen, given)
+    with verdict_place if seen else film_place:
+        show_refusal(session, chosen, given)
     st.stop()
 
 verdict = decide(given.prediction.probabilities, card.operating_point(point))

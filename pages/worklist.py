@@ -1,10 +1,9 @@
-"""Worklist: the studies in the order in which to read them, and the reading of one. Open to everybody."""
+"""Worklist: the studies in the order in which to read them, and the reading of one. For readers."""
 
 import streamlit as st
 
 from cxr.ui.admin.confirm import show_what_happened
-from cxr.ui.front_door import enter
-from cxr.ui.who import asking
+from cxr.ui.front_door import enter_as_reader
 from cxr.ui.words import plain
 from cxr.ui.worklist.desk import clear_desk, open_now
 from cxr.ui.worklist.filters import query_of, show_filters, show_search
@@ -17,25 +16,21 @@ from cxr.ui.worklist.styles import styles
 from cxr.worklist.database import Database, DatabaseUnavailable, database
 from cxr.worklist.film_folder import FilmFolder, film_folder
 
-enter()
+person = enter_as_reader()
 
 
 def show(db: Database, films: FilmFolder) -> None:
     """The list, or the study that the address names."""
-    who = reader()
+    who = reader(person)
     number = open_now()
     clear_desk(db, number, who.name)
     show_what_happened()
     st.html(styles(list_open=number is None))
-    if number is not None and who.name:
+    if number is not None:
         show_study(db, films, number, who)
         return
-    if number is not None:
-        st.warning("Say who you are: others may read at the same time, and nobody knows you here.")
-        show_reader(who)
-        return
     with st.sidebar:
-        show_intake(db, films, who.name or asking().name)
+        show_intake(db, films, who.name)
         status, verdict, finding = show_filters(blind=who.blind)
         show_reader(who)
     text, order = show_search()

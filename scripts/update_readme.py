@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.speed_table import speed_table
 from cxr.dataset import statistics
 from cxr.dataset.filters import Filters, select
 from cxr.dataset.summary import summarise
@@ -79,20 +80,8 @@ def group_row(name: str, group: GroupMetrics) -> str:
 
 
 def speed() -> str:
-    """What benchmarks/serving.py measured."""
-    measured = json.loads((ROOT / "benchmarks" / "serving.json").read_text())
-    keras_way = measured["ms"]["Keras predict + one tf-keras-vis Grad-CAM"]
-    rows = [f"| {name} | {ms:.1f} | {keras_way / ms:.1f} |" for name, ms in measured["ms"].items()]
-    apart = ", ".join(f"{value:.0e} under {name}" for name, value in measured["largest_difference"].items())
-    return "\n".join(
-        [
-            "| what | median, ms | the Keras way takes … times as long |",
-            "|---|---:|---:|",
-            *rows,
-            "",
-            f"Measured on {measured['machine']['cores']} cores. Largest difference of a logit from Keras': {apart}. As it comes, OpenVINO computes in bfloat16 where the processor can.",
-        ]
-    )
+    """What benchmarks/speed.py measured."""
+    return speed_table(json.loads((ROOT / "benchmarks" / "speed.json").read_text()))
 
 
 def dataset_speed() -> str:

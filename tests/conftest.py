@@ -20,6 +20,7 @@ SLOW = (
     "test_click_to_promotion.py",
     "test_ray.py",
     "test_training_job.py",
+    "test_short_load.py",
     "browser",
     "training",
     "jobs",
@@ -120,6 +121,19 @@ def tiny_bundle(synthetic_data: Path, tiny_backbone: str, tmp_path_factory: pyte
     )
     run = tmp_path_factory.mktemp("runs") / "tiny"
     return finetune(synthetic_data, tmp_path_factory.mktemp("models") / "tiny", config, run)
+
+
+@pytest.fixture(scope="session")
+def unchecked_bundle(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The same without its scope check, which knows the synthetic films alone: for tests that show it real ones."""
+    from cxr.model.bundle import SCOPE_FILE, write_card
+
+    folder = tmp_path_factory.mktemp("unchecked") / tiny_bundle.path.name
+    shutil.copytree(tiny_bundle.path, folder)
+    (folder / SCOPE_FILE).unlink()
+    files = {name: digest for name, digest in tiny_bundle.card.files.items() if name != SCOPE_FILE}
+    write_card(folder, tiny_bundle.card.model_copy(update={"scope": None, "files": files}))
+    return load_bundle(folder)
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from cxr.settings import ROOT
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+"""Of Chromium."""
 
 
 def free_port() -> int:
@@ -20,13 +23,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_app(place: Path, port: int, script: str = "app.py", **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+def running_app(
+    place: Path, port: int, script: str = "app.py", options: Sequence[str] = (), **settings: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """The app on a port, in a process of its own, with some settings; its log must hold no traceback.
 
     Args:
         place: folder for its log.
         port: a free one.
         script: what is run, from the project's root.
+        options: of Streamlit's command, such as "--secrets.files" and a path.
         settings: `CXR_*` variables; the worklist is in `place` unless they say otherwise.
     """
     log = place / "log.txt"
@@ -34,7 +40,7 @@ def running_app(place: Path, port: int, script: str = "app.py", **settings: str)
     settings.setdefault("CXR_WORKLIST_DIR", str(place / "worklist"))
     with log.open("a") as output:
         app = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port)],
+            [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port), *options],
             cwd=ROOT, env=os.environ | settings, stdout=output, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
@@ -47,7 +53,8 @@ def running_app(place: Path, port: int, script: str = "app.py", **settings: str)
                 assert app.poll() is None and time.monotonic() < deadline, log.read_text()
                 time.sleep(0.3)
         yield app
-        assert "Traceback" not in log.read_text()
+        said = log.read_text()
+        assert not any(word in said for word in ("Traceback", " ERROR ", '"level": "error"')), said
     finally:
         app.terminate()
         try:

@@ -13,7 +13,17 @@ import pytest
 from cxr.settings import ROOT
 
 LAYERS: Final = (
-    ("cxr.account", "cxr.findings", "cxr.settings", "cxr.files", "cxr.lock"),
+    (
+        "cxr.account",
+        "cxr.findings",
+        "cxr.settings",
+        "cxr.files",
+        "cxr.lock",
+        "cxr.logs",
+        "cxr.metrics",
+        "cxr.turns",
+        "cxr.heap",
+    ),
     ("cxr.model", "cxr.dataset", "cxr.radiograph", "cxr.samples"),
     ("cxr.training", "cxr.evaluation"),
     (
@@ -27,9 +37,14 @@ LAYERS: Final = (
         "cxr.evaluate",
         "cxr.cli",
         "cxr.cli_audit",
+        "cxr.cli_classify",
+        "cxr.cli_export",
         "cxr.cli_feedback",
+        "cxr.cli_health",
+        "cxr.health",
         "cxr.cli_jobs",
         "cxr.cli_models",
+        "cxr.cli_scope",
         "cxr.cli_worklist",
     ),
     ("cxr.ui", "cxr.__main__"),
@@ -178,6 +193,36 @@ def test_what_starts_and_watches_jobs_imports_neither() -> None:
     assert {"cxr.jobs.worker", "cxr.jobs.data_checks", "cxr.training.parent", "psutil", "pynvml"} <= reached
     guilty = {module for module in reached if module.split(".")[0] in TRAINING_ONLY}
     assert not guilty, f"{guilty} on import of {[m for m in reached if ON_IMPORT.get(m, set()) & guilty]}"
+
+
+READERS: Final = {"read_radiograph", "full_depth", "thumbnail", "read_dicom", "read_raster", "header", "decoded"}
+"""What decodes in the process that calls it; see `cxr.radiograph.isolated`."""
+
+READ_THEMSELVES: Final = ("cxr.radiograph", "cxr.training", "cxr.dataset.labelled", "cxr.model.export")
+"""Training and evaluation read data sets that somebody chose."""
+
+
+def test_only_training_and_evaluation_decode_films_in_their_own_process() -> None:
+    guilty = {}
+    for name, file in SOURCES.items():
+        if any(name == part or name.startswith(f"{part}.") for part in READ_THEMSELVES):
+            continue
+        named = {
+            alias.name
+            for node in ast.walk(ast.parse(file.read_text()))
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cxr.radiograph")
+            for alias in node.names
+        }
+        others = {target for target in IMPORTS[name] if target.split(".")[0] in ("pydicom", "gdcm", "openjpeg")}
+        if READERS & named or others:
+            guilty[name] = sorted(READERS & named | others)
+    assert not guilty
+
+
+def test_what_decodes_imports_no_settings() -> None:
+    program = "import cxr.radiograph.child, sys; print(*sorted({'cxr.settings', 'onnxruntime'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def _lines(file: Path) -> int:

@@ -21,12 +21,12 @@ CHILD = FOLDER / "child_normal.jpeg"
 
 
 @pytest.fixture
-def serving(changed_settings, tiny_bundle):
+def serving(changed_settings, unchecked_bundle):
     """The command line with the tiny bundle as the serving model."""
-    changed_settings.setenv("CXR_MODELS_DIR", str(tiny_bundle.path.parent))
+    changed_settings.setenv("CXR_MODELS_DIR", str(unchecked_bundle.path.parent))
     changed_settings.setenv("CXR_MODEL", "tiny")
     settings.cache_clear()
-    return tiny_bundle
+    return unchecked_bundle
 
 
 def test_json_contract(serving, capsys, tmp_path):
@@ -38,9 +38,10 @@ def test_json_contract(serving, capsys, tmp_path):
     assert printed.err == ""
     assert [record["status"] for record in records] == ["ok", "refused", "refused", "ok"]
     film = records[0]
-    assert set(film) == {
+    # What the scope check said is there where the model has one.
+    assert set(film) - {"scope"} == {
         "file", "status", "verdict", "abnormal_probability", "operating_point", "findings", "warnings", "model",
-        "milliseconds",
+        "milliseconds", "corrected",
     }  # fmt: skip
     assert film["file"] == str(ADULT)
     assert film["verdict"] in ("abnormal", "no finding", "uncertain")
@@ -50,7 +51,9 @@ def test_json_contract(serving, capsys, tmp_path):
     assert all(set(f) == {"probability", "flagged"} for f in film["findings"].values())
     assert film["model"] == {"name": "tiny", "sha256": serving.sha256}
     assert film["milliseconds"] > 0
-    assert set(records[1]) == {"file", "status", "reason"}
+    assert film["corrected"] == []
+    assert set(records[1]) == {"file", "status", "reason", "kind"}
+    assert [record["kind"] for record in records[1:3]] == ["unreadable", "unreadable"]
     assert records[1]["reason"] == "This is not a PNG, JPEG or DICOM file."
 
 
@@ -94,7 +97,7 @@ def test_heatmaps_that_cannot_be_written_do_not_stop_the_rest(serving, capsys, t
 
 
 def test_long_and_colliding_names_get_heatmaps_of_their_own(tmp_path):
-    from cxr.classify import _unique_names
+    from cxr.cli_classify import _unique_names
 
     files = [Path("a/x.jpeg"), Path("b/x.jpeg"), Path("c/x.jpeg-2"), Path("d") / ("y" * 250)]
     names = list(_unique_names(files))

@@ -74,17 +74,18 @@ def test_a_promotion_is_recorded_with_everything_and_serves(models: Path) -> Non
 
 def test_the_report_lists_every_check_with_numbers(models: Path) -> None:
     report = gate_report("second")
-    assert [check.name for check in report.checks[:4]] == [
+    assert [check.name for check in report.checks[:5]] == [
         "Files and serving graph",
         "Evaluated on held-out patients",
         "Own operating points",
+        "Scope check",
         "Films that neither model saw",
     ]
-    assert len(report.checks) == 4 + 6
+    assert len(report.checks) == 5 + 6
     films = load_bundle(models / "second").card.data
     assert films is not None
     assert (report.films, report.patients) == (films.splits["test"].films, films.splits["test"].patients)
-    assert f"{report.films} films of {report.patients} patients" in report.checks[3].said
+    assert f"{report.films} films of {report.patients} patients" in report.checks[4].said
     assert report.passed
 
 

@@ -10,6 +10,14 @@ import numpy as np
 from pydantic import ValidationError
 
 from cxr.model.card import Card
+from cxr.model.untrusted import (
+    LARGEST_CARD,
+    LARGEST_INPUT,
+    MOST_CATEGORIES,
+    Unfit,
+    check_arrays,
+    check_file,
+)
 from cxr.settings import settings
 
 CARD_FILE: Final = "card.json"
@@ -19,7 +27,11 @@ PROBE_FILE: Final = "probe.npz"
 LOGITS: Final = "logits"
 MAPS: Final = "maps"
 """Names of the outputs, in the Keras model as in the serving graph."""
-ATTACHED: Final = {"comparison"}
+FEATURES: Final = "features"
+"""One more output of the serving graph, for the scope check (`cxr.model.features`). Older graphs do not have it."""
+SCOPE_FILE: Final = "scope.npz"
+"""The scope check, where a bundle carries one."""
+ATTACHED: Final = {"comparison", "scope"}
 """Facts of the card that are attached after the model was made."""
 TOLERANCE: Final = 1e-4
 """Largest difference allowed between the serving graph and the Keras model, in logits and in maps; where their largest
@@ -68,11 +80,13 @@ class Probe:
         films: uint8 (n, size, size).
         logits: float32 (n, k), k outputs in the order of the card's `categories`.
         maps: float32 (n, h, w, k).
+        features: float32 (n, d); None in bundles whose graph does not give any.
     """
 
     films: np.ndarray
     logits: np.ndarray
     maps: np.ndarray
+    features: np.ndarray | None = None
 
 
 def bundle_path(name: str) -> Path:
@@ -90,20 +104,28 @@ def bundle_names() -> list[str]:
 
 
 def load_bundle(path: Path) -> Bundle:
-    """Read a bundle and check that every file is the one its card describes.
+    """Read a bundle and check that every file is the one its card describes, and nothing that must not be loaded.
 
     Raises:
-        BundleRejected: no card, a card that is not one of ours, a file missing or changed.
+        BundleRejected: no card, a card that is not one of ours, a file missing, changed, too large, or a link.
     """
     try:
+        check_file(path / CARD_FILE, LARGEST_CARD)
         text = (path / CARD_FILE).read_bytes()
         card = Card.model_validate_json(text)
+    except Unfit as error:
+        raise unfit(path, CARD_FILE, error) from error
     except OSError as error:
         raise BundleRejected(f"The model {path.name} has no readable {CARD_FILE}.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise BundleRejected(f"The card of the model {path.name} is not valid ({where}: {first['msg']}).") from error
+    if card.input_size > LARGEST_INPUT or len(card.categories) > MOST_CATEGORIES:
+        raise BundleRejected(
+            f"The model {path.name} can't be used: it sees {card.input_size:,} pixels a side and has "
+            f"{len(card.categories):,} outputs; at most {LARGEST_INPUT:,} and {MOST_CATEGORIES} are allowed."
+        )
     if problems := card.problems():
         raise BundleRejected(f"The model {path.name} can't be used: {'; '.join(problems)}.")
     if missing := {KERAS_FILE, GRAPH_FILE, PROBE_FILE} - set(card.files):
@@ -112,20 +134,44 @@ def load_bundle(path: Path) -> Bundle:
         file = path / name
         if Path(name).name != name or not file.is_file():
             raise BundleRejected(f"The model {path.name} is incomplete: {name} is missing.")
-        if file_sha256(file) != expected:
-            raise BundleRejected(f"The model {path.name} was changed: {name} is not the file its card describes.")
+        try:
+            # Before it is read: hashing what never ends never ends.
+            check_file(file)
+            if file_sha256(file) != expected:
+                raise BundleRejected(f"The model {path.name} was changed: {name} is not the file its card describes.")
+            if file.suffix == ".npz":
+                check_arrays(file)
+        except Unfit as error:
+            raise unfit(path, name, error) from error
     return Bundle(path, card, hashlib.sha256(text).hexdigest())
+
+
+def unfit(path: Path, file: str, error: Unfit) -> BundleRejected:
+    """What is said of a file that must not be loaded."""
+    return BundleRejected(f"The model {path.name} can't be used: {file} {error}.")
 
 
 def load_probe(path: Path) -> Probe:
     """The probe of a bundle's folder."""
     with np.load(path / PROBE_FILE, allow_pickle=False) as stored:
-        return Probe(stored["films"], stored["logits"], stored["maps"])
+        features = stored[FEATURES] if FEATURES in stored.files else None
+        return Probe(stored["films"], stored["logits"], stored["maps"], features)
 
 
-def check_agreement(name: str, expected: Probe, logits: np.ndarray, maps: np.ndarray) -> None:
-    """Raise `BundleRejected` if outputs differ from the probe's by more than `TOLERANCE` anywhere."""
-    pairs = ((logits, expected.logits), (maps, expected.maps))
+def check_agreement(
+    name: str, expected: Probe, logits: np.ndarray, maps: np.ndarray, features: np.ndarray | None = None
+) -> None:
+    """Raise `BundleRejected` if outputs differ from the probe's by more than `TOLERANCE` anywhere.
+
+    Features count where the probe has them.
+    """
+    pairs = [(logits, expected.logits), (maps, expected.maps)]
+    if expected.features is not None:
+        if features is None or features.shape != expected.features.shape:
+            raise BundleRejected(
+                f"The serving graph of the model {name} does not give its Keras model's features."
+            )
+        pairs.append((features, expected.features))
     difference = np.max([np.abs(got - wanted).max() / max(1.0, np.abs(wanted).max()) for got, wanted in pairs])
     # NaN is neither above nor below; `not <=` catches it.
     if not difference <= TOLERANCE:

@@ -235,6 +235,34 @@ class Parent(CardPart):
     model_sha256: str
 
 
+class ScopeRate(CardPart):
+    """How often the scope check did what was expected of it, on pictures of one kind that fitted nothing.
+
+    Attributes:
+        pictures: what they are, in words.
+        expected: what was expected.
+        fitted_without: what had no part in the check that was measured, in words.
+        count, groups: pictures, and patients or original pictures that they are of.
+        share: of the pictures on which it did so, with Wilson's interval for as many pictures as there are groups.
+    """
+
+    pictures: str
+    expected: Literal["accepted", "refused", "seen to be turned", "seen to be inverted", "not taken for turned"]
+    fitted_without: str
+    count: int
+    groups: int
+    share: Estimate
+
+
+class ScopeFacts(CardPart):
+    """What a bundle's scope check was fitted on, in pictures of each source, and what it was measured to do."""
+
+    created: str
+    frontal: dict[str, int]
+    out_of_scope: dict[str, int]
+    rates: tuple[ScopeRate, ...]
+
+
 class Card(CardPart):
     """Everything a bundle says of itself.
 
@@ -246,6 +274,7 @@ class Card(CardPart):
         head_bias: constant part of each map; `maps - head_bias` is what the film itself contributes.
         map_shift: (rows, columns) by which the maps lie off the film, as shares of its side (`cxr.model.geometry`).
         comparison: the model against baselines; empty where none was measured.
+        scope: of the scope check; None where the bundle carries none.
         training: the `TrainingConfig` of the run.
         epochs, best_epoch: the course of training, and the epoch whose weights these are.
         initial_weights: where training started, or where an imported model comes from.
@@ -268,6 +297,7 @@ class Card(CardPart):
     data: Data | None
     evaluation: Evaluation | None
     comparison: tuple[BaselineComparison, ...] = ()
+    scope: ScopeFacts | None = None
     training: dict[str, Any]
     epochs: tuple[Epoch, ...]
     best_epoch: int | None

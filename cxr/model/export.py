@@ -8,12 +8,14 @@ import numpy as np
 
 from cxr.model.bundle import (
     CARD_FILE,
+    FEATURES,
     GRAPH_FILE,
     KERAS_FILE,
     LOGITS,
     MAPS,
     PROBE_FILE,
     Bundle,
+    BundleRejected,
     Probe,
     check_agreement,
     file_sha256,
@@ -22,6 +24,8 @@ from cxr.model.bundle import (
 )
 from cxr.model.card import Card
 from cxr.model.engine import Engine
+from cxr.model.features import with_features
+from cxr.model.keras_check import checked_keras
 from cxr.model.onnx_graph import onnx_graph
 from cxr.radiograph import model_input, read_radiograph
 from cxr.samples import SAMPLES
@@ -36,6 +40,12 @@ def predict(model: keras.Model, films: np.ndarray) -> tuple[np.ndarray, np.ndarr
         for start in range(0, len(films), PREDICT_BATCH)
     ]
     return np.concatenate([b[LOGITS] for b in batches]), np.concatenate([b[MAPS] for b in batches])
+
+
+def probe_of(model: keras.Model, films: np.ndarray) -> Probe:
+    """What Keras makes of films, uint8 (n, size, size): logits, maps, and the features of the serving graph."""
+    found = with_features(model).predict_on_batch(np.asarray(films, np.float32)[..., None])
+    return Probe(films, found[LOGITS], found[MAPS], found[FEATURES])
 
 
 def write_bundle(folder: Path, model: keras.Model, card: Card, probe_films: np.ndarray) -> Bundle:
@@ -58,8 +68,7 @@ def write_bundle(folder: Path, model: keras.Model, card: Card, probe_films: np.n
         draft.mkdir()
         model.save(draft / KERAS_FILE)
         export_onnx(model, draft / GRAPH_FILE)
-        logits, maps = predict(model, probe_films)
-        np.savez_compressed(draft / PROBE_FILE, films=probe_films, logits=logits, maps=maps)
+        write_probe(draft, probe_of(model, probe_films))
         files = {name: file_sha256(draft / name) for name in (KERAS_FILE, GRAPH_FILE, PROBE_FILE)}
         write_card(draft, card.model_copy(update={"files": files}))
         verify(load_bundle(draft), probe_films)
@@ -68,6 +77,13 @@ def write_bundle(folder: Path, model: keras.Model, card: Card, probe_films: np.n
             folder.replace(Path(scratch) / "replaced")
         draft.replace(folder)
     return load_bundle(folder)
+
+
+def write_probe(folder: Path, probe: Probe) -> None:
+    """Write the probe of a bundle."""
+    given = {} if probe.features is None else {FEATURES: probe.features}
+    arrays = {"films": probe.films, LOGITS: probe.logits, MAPS: probe.maps} | given
+    np.savez_compressed(folder / PROBE_FILE, allow_pickle=False, **arrays)
 
 
 def probe_films(size: int) -> np.ndarray:
@@ -95,17 +111,29 @@ def verify(bundle: Bundle, films: np.ndarray) -> float:
     Raises:
         BundleRejected: it is above `TOLERANCE`.
     """
-    logits, maps = predict(load_keras(bundle), films)
-    served = Engine(bundle).run(films.astype(np.float32))
-    check_agreement(bundle.name, Probe(films, logits, maps), *served)
-    return float(max(np.abs(served[0] - logits).max(), np.abs(served[1] - maps).max()))
+    engine = Engine(bundle)
+    model, served = load_keras(bundle), engine.outputs(films.astype(np.float32))
+    expected = probe_of(model, films) if engine.gives_features else Probe(films, *predict(model, films))
+    check_agreement(bundle.name, expected, *served)
+    return float(max(np.abs(served[0] - expected.logits).max(), np.abs(served[1] - expected.maps).max()))
 
 
 def load_keras(bundle: Bundle) -> keras.Model:
-    """The Keras model of a bundle, without its training state. Code inside a model file is never run (`safe_mode`)."""
-    return keras.models.load_model(bundle.path / KERAS_FILE, compile=False, safe_mode=True)
+    """The Keras model of a bundle, without its training state. Code inside a model file is never run (`safe_mode`).
+
+    Raises:
+        BundleRejected: the file is none of this product, or Keras can't load it.
+    """
+    try:
+        checked_keras(bundle)
+        return keras.models.load_model(bundle.path / KERAS_FILE, compile=False, safe_mode=True)
+    except BundleRejected:
+        raise
+    except Exception as error:
+        # Keras raises many things for what it can't build; none of them may end a command with a traceback.
+        raise BundleRejected(f"The Keras model of {bundle.name} can't be loaded ({type(error).__name__}).") from error
 
 
 def export_onnx(model: keras.Model, path: Path) -> None:
-    """Write the graph film -> logits, maps as ONNX with a free batch size."""
-    path.write_bytes(onnx_graph(model).SerializeToString())
+    """Write the graph film -> logits, maps, features as ONNX with a free batch size."""
+    path.write_bytes(onnx_graph(with_features(model)).SerializeToString())

@@ -10,7 +10,12 @@ FILL: Final = 0xFFFF
 LOSSLESS_FRAME: Final = 0xFFC3
 # Start-of-frame markers of JPEG (ISO 10918-1 B.1.1.3; C4, C8 and CC mean something else) and JPEG-LS (ISO 14495-1).
 START_OF_FRAME: Final = frozenset(range(0xFFC0, 0xFFD0)) - {HUFFMAN_TABLES, 0xFFC8, 0xFFCC} | {0xFFF7}
+END_OF_IMAGE: Final = 0xFFD9
+JPEG_COMMENT: Final = 0xFFFE
+JPEG2000_COMMENT: Final = 0xFF64
+JPEG2000_TILE: Final = 0xFF90
 JPEG2000_START: Final = b"\xff\x4f\xff\x51"
+CODESTREAM_BOX: Final = b"jp2c"
 
 
 def encoded_size(frame: bytes) -> tuple[int, int] | None:
@@ -51,8 +56,91 @@ def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
 
 def _jpeg2000_size(frame: bytes) -> tuple[int, int] | None:
     """From the reference grid (ISO 15444-1 A.5.1); the codestream may lie in a JP2 file."""
-    start = frame.find(JPEG2000_START)
-    if start < 0:
+    start = _jpeg2000_start(frame)
+    if not frame.startswith(JPEG2000_START, start):
         return None
     right, bottom, left, top = struct.unpack_from(">4I", frame, start + 8)
     return bottom - top, right - left
+
+
+def _jpeg2000_start(frame: bytes) -> int:
+    """Where the codestream begins. Other boxes of a JP2 file (ISO 15444-1 I.4) may hold what looks like one."""
+    if frame.startswith(JPEG2000_START):
+        return 0
+    offset = 0
+    while True:
+        length, kind = struct.unpack_from(">I4s", frame, offset)
+        head = 8
+        if length == 1:
+            (length,), head = struct.unpack_from(">Q", frame, offset + 8), 16
+        if kind == CODESTREAM_BOX:
+            return offset + head
+        if length < head:
+            # 0: up to the end of the file.
+            return len(frame)
+        offset += length
+
+
+def without_comments(frame: bytes) -> bytes:
+    """A codestream without the segments in which anybody may write: comments, and application data of JPEG.
+
+    Args:
+        frame: a whole JPEG, JPEG-LS or JPEG 2000 codestream, or a JPEG file; anything else is given back.
+
+    Returns:
+        The same image: all that decodes it stays, also Adobe's word on colours.
+    """
+    if frame.startswith(START_OF_IMAGE):
+        return _plain_jpeg(frame)
+    start = frame.find(JPEG2000_START)
+    return frame if start < 0 else _plain_jpeg2000(frame[start:])
+
+
+def _plain_jpeg(frame: bytes) -> bytes:
+    """ISO 10918-1 B.1: markers and their segments; after a start of scan coded data up to the next marker."""
+    kept, offset = [START_OF_IMAGE], 2
+    while offset + 4 <= len(frame):
+        marker, length = struct.unpack_from(">HH", frame, offset)
+        if marker == FILL:
+            offset += 1
+            continue
+        if marker == END_OF_IMAGE:
+            break
+        segment = frame[offset : offset + 2 + length]
+        adobe = marker == 0xFFEE and segment[4:9] == b"Adobe" and length == 14
+        if adobe or not (marker == JPEG_COMMENT or 0xFFE0 <= marker <= 0xFFEF):
+            kept.append(segment)
+        offset += 2 + length
+        if marker == START_OF_SCAN:
+            end = _end_of_scan(frame, offset)
+            kept.append(frame[offset:end])
+            offset = end
+    image = b"".join((*kept, struct.pack(">H", END_OF_IMAGE)))
+    return image + b"\0" * (len(image) % 2)
+
+
+def _end_of_scan(frame: bytes, offset: int) -> int:
+    """Where coded data end: at a marker that is no restart, and no byte FF of the data (in JPEG-LS: a bit follows)."""
+    while True:
+        offset = frame.find(b"\xff", offset)
+        if offset < 0 or offset + 1 >= len(frame):
+            return len(frame)
+        following = frame[offset + 1]
+        if following >= 0x80 and not 0xD0 <= following <= 0xD7 and following != 0xFF:
+            return offset
+        offset += 1
+
+
+def _plain_jpeg2000(stream: bytes) -> bytes:
+    """ISO 15444-1 A.2, A.9.2: comments of the main header; what follows it stays as it is, up to the end."""
+    kept, offset = [stream[:2]], 2
+    while offset + 4 <= len(stream):
+        marker, length = struct.unpack_from(">HH", stream, offset)
+        if marker == JPEG2000_TILE:
+            break
+        if marker != JPEG2000_COMMENT:
+            kept.append(stream[offset : offset + 2 + length])
+        offset += 2 + length
+    end = stream.rfind(struct.pack(">H", END_OF_IMAGE))
+    image = b"".join((*kept, stream[offset : end if end > offset else len(stream)], struct.pack(">H", END_OF_IMAGE)))
+    return image + b"\0" * (len(image) % 2)

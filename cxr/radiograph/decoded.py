@@ -1,5 +1,6 @@
 """What a decoder hands on: the values of an image, and how they are to be shown."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,9 +29,10 @@ class Decoded:
     warnings: tuple[str, ...] = ()
     grain: float = 1.0
 
-    def film(self) -> Radiograph:
-        """The film as it is to be seen; padding is black."""
-        pixels = self.scale.shown(self.values)
+    def film(self, room: Callable[[tuple[int, int]], np.ndarray] | None = None) -> Radiograph:
+        """The film as it is to be seen; padding is black. `room`: as of `read_radiograph`."""
+        height, width = self.values.shape
+        pixels = self.scale.shown(self.values, None if room is None else room((height, width)))
         if self.padding is not None:
             pixels[self.padding] = 0
         return Radiograph(pixels, self.facts, self.warnings)

@@ -4,6 +4,7 @@ DICOM PS3.3 C.7.6.3, C.11.1, C.11.2; PS3.4 N.2.
 """
 
 import io
+import math
 import re
 from typing import Final
 
@@ -28,10 +29,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from cxr.radiograph.blocks import blocks
 from cxr.radiograph.codestream import encoded_size
 from cxr.radiograph.decoded import Decoded
 from cxr.radiograph.film import Facts, UnreadableFilm
-from cxr.radiograph.grey_levels import grey_scale, padding_of, text_of
+from cxr.radiograph.grey_levels import FURTHEST, grey_scale, padding_of, text_of
 
 # pydicom's warnings of odd values quote them into the log, and with a damaged length what follows: the patient's name.
 config.settings.reading_validation_mode = config.IGNORE
@@ -102,10 +104,14 @@ def read_dicom(data: bytes, max_pixels: int) -> Decoded:
         raise UnreadableFilm(_undecodable(dataset)) from error
     if stored.ndim != 2:
         raise UnreadableFilm("This DICOM file holds several frames; a film is one image.")
+    # Rescaled by no number, or by one that is too large. 1e30 squared still fits a float64.
+    if values.dtype.kind == "f" and not all((np.abs(values[part]) < FURTHEST).all() for part in blocks(values)):
+        raise UnreadableFilm("The image holds pixels that are not numbers.")
     warnings: list[str] = []
     padding = padding_of(stored, dataset)
     scale = grey_scale(np.asarray(values), padding, dataset, warnings)
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
+    photometric = text_of(dataset, "PhotometricInterpretation") or ""
+    if photometric == "MONOCHROME1":
         scale = scale.inverted()
     body_part = text_of(dataset, "BodyPartExamined")
     if body_part and body_part.upper() not in ("CHEST", "THORAX", "LUNG"):
@@ -124,7 +130,7 @@ def read_dicom(data: bytes, max_pixels: int) -> Decoded:
         width=values.shape[1],
         height=values.shape[0],
         bits=int(dataset.BitsStored),
-        photometric=dataset.PhotometricInterpretation,
+        photometric=photometric,
         modality=text_of(dataset, "Modality"),
         view=view,
         body_part=body_part,
@@ -158,6 +164,8 @@ def _parse(data: bytes) -> Dataset:
     # Where an element ends too early, pydicom gives back none at all.
     if not dataset:
         raise UnreadableFilm("The DICOM file is truncated or damaged.")
+    # It may stand there as anything, such as a name; from here on it is the one that was looked at.
+    dataset.file_meta.add_new("TransferSyntaxUID", "UI", syntax)
     return dataset
 
 
@@ -166,7 +174,7 @@ def _check(dataset: Dataset, max_pixels: int) -> None:
     if modality == "SR":
         raise UnreadableFilm("This DICOM file is a structured report, not an image.")
     if "PixelData" not in dataset:
-        sop_class = UID(str(dataset.get("SOPClassUID", "")))
+        sop_class = UID(text_of(dataset, "SOPClassUID") or "")
         name = sop_class.name if sop_class.is_valid else "of unknown class"
         raise UnreadableFilm(f"This DICOM file holds no image ({name}).")
     if modality not in FILM_MODALITIES:
@@ -174,9 +182,8 @@ def _check(dataset: Dataset, max_pixels: int) -> None:
     frames = _integer(dataset, "NumberOfFrames", default=1)
     if frames != 1:
         raise UnreadableFilm(f"This DICOM file holds {frames} frames; a film is one image.")
-    if _integer(dataset, "SamplesPerPixel", default=1) != 1 or str(
-        dataset.get("PhotometricInterpretation", "")
-    ) not in ("MONOCHROME1", "MONOCHROME2"):
+    grey = text_of(dataset, "PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2")
+    if _integer(dataset, "SamplesPerPixel", default=1) != 1 or not grey:
         raise UnreadableFilm("This DICOM file holds a colour image; a radiograph is grey (MONOCHROME1 or MONOCHROME2).")
     rows, columns = _integer(dataset, "Rows"), _integer(dataset, "Columns")
     if rows < 1 or columns < 1:
@@ -228,7 +235,7 @@ def _spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str | None]:
             row, column = (float(value) for value in dataset.get(keyword) or ())
         except (TypeError, ValueError):
             continue
-        if row > 0 and column > 0:
+        if 0 < row < math.inf and 0 < column < math.inf:
             found[keyword] = (row, column)
     at_detector = found.get("ImagerPixelSpacing")
     spacing = found.get("PixelSpacing")

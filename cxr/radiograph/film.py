@@ -4,9 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cxr.radiograph.blocks import as_bytes
+
 
 class UnreadableFilm(ValueError):
     """A file that can't be read as a film. The message is one sentence for the reader."""
+
+
+def most_pixels() -> int:
+    """The largest film that is read, by the settings."""
+    # The processes that decode are told: they never load the settings, which may hold a password.
+    from cxr.settings import settings
+
+    return int(settings().max_megapixels * 1e6)
 
 
 @dataclass(frozen=True)
@@ -57,4 +67,4 @@ class Radiograph:
     @property
     def grey(self) -> np.ndarray:
         """uint8 (height, width), the film for display."""
-        return np.rint(self.pixels * 255).astype(np.uint8)
+        return as_bytes(self.pixels)

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from cxr.radiograph.blocks import as_bytes, blocks
 from cxr.radiograph.decoded import Decoded
 from cxr.radiograph.film import Facts
 from cxr.radiograph.grey_levels import GreyScale
@@ -48,19 +49,19 @@ class FullDepth:
         black = self.low if low is None else low
         white = self.high if high is None else high
         shown = GreyScale(black, white, self.curve, self.reach).shown(self.levels)
-        grey = np.rint(shown * 255).astype(np.uint8)
+        grey = as_bytes(shown)
         if self.padded:
             grey[self.levels == 0] = 0
         return grey
 
 
-def full_depth(data: bytes) -> FullDepth:
-    """Read one PNG, JPEG or DICOM film at its full depth.
+def full_depth(data: bytes, max_pixels: int | None = None) -> FullDepth:
+    """Read one PNG, JPEG or DICOM film at its full depth, in this process; arguments as of `read_radiograph`.
 
     Raises:
         UnreadableFilm: as of `read_radiograph`, except that a blank film is not refused.
     """
-    return _in_levels(decoded(data), sha256(data).hexdigest())
+    return _in_levels(decoded(data, max_pixels), sha256(data).hexdigest())
 
 
 def _in_levels(image: Decoded, film: str) -> FullDepth:
@@ -72,15 +73,18 @@ def _in_levels(image: Decoded, film: str) -> FullDepth:
     # Levels grow towards white, and start at 1 where 0 is kept for padding.
     start, step = (least, grain) if scale.white > scale.black else (most, -grain)
     zero = start - padded * step
-    if image.grain == grain == 1 and values.dtype.kind in "iu":
-        wide = values.astype(np.int64)
-        levels = wide - int(zero) if step > 0 else int(zero) - wide
-    else:
-        levels = np.rint((values - zero) / step)
+    exact = image.grain == grain == 1 and values.dtype.kind in "iu"
+    levels = np.empty(values.shape, np.uint16)
+    for part in blocks(values):
+        if exact:
+            wide = values[part].astype(np.int64)
+            levels[part] = wide - int(zero) if step > 0 else int(zero) - wide
+        else:
+            levels[part] = np.clip(np.rint((values[part].astype(np.float64) - zero) / step), 0, DEEPEST)
     if padding is not None:
         levels[padding] = 0
     return FullDepth(
-        levels=levels.astype(np.uint16),
+        levels=levels,
         low=(scale.black - zero) / step,
         high=(scale.white - zero) / step,
         curve=scale.curve,

@@ -7,20 +7,25 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_voi
+from pydicom.valuerep import PersonName
 
+from cxr.radiograph.blocks import blocks
 from cxr.radiograph.film import UnreadableFilm
 
 ROBUST_PERCENTILES: Final = (0.5, 99.5)
 SIGMOID_REACH: Final = (-4.0, 5.0)
 """Beyond these a sigmoid window is black or white to 1 in 10 million."""
 SIGMOID_SAMPLES: Final = 8192
+FURTHEST: Final = 1e30
+"""Beyond this, and where it is no number, a window is no use."""
 TABLED: Final = 2**16
 
 
 def text_of(dataset: Dataset, keyword: str) -> str | None:
     """The first value of a text, or None. With a damaged length it goes on into what follows: the patient's name."""
-    value = dataset.get(keyword)
-    text = str(value[0] if isinstance(value, MultiValue) else value or "").strip()
+    value = _first(dataset.get(keyword))
+    # A damaged type makes anything of it, such as a sequence, which breaks when it is made text.
+    text = str(value).strip() if isinstance(value, str | int | float | PersonName) else ""
     return text if text and text.isprintable() else None
 
 
@@ -58,13 +63,29 @@ class GreyScale:
         curve = None if self.curve is None else 1 - self.curve[::-1]
         return GreyScale(self.white, self.black, curve, (1 - self.reach[1], 1 - self.reach[0]), self.words)
 
-    def shown(self, values: np.ndarray) -> np.ndarray:
-        """Values of any shape and number type as grey, float32 in 0..1."""
+    def shown(self, values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Values of any shape, of at least one dimension, and number type as grey, float32 in 0..1.
+
+        Args:
+            values: what is shown.
+            out: float32 array of that shape, which becomes the result; None: a new one.
+        """
+        shown = np.empty(values.shape, np.float32) if out is None else out
         if values.dtype.kind in "iu" and values.size > TABLED:
             low, high = int(values.min()), int(values.max())
             if high - low < TABLED:
                 # Of few values each is worked out once.
-                return self.shown(np.arange(low, high + 1, dtype=np.float64))[values.astype(np.int64) - low]
+                table = self._worked_out(np.arange(low, high + 1, dtype=np.float64))
+                for part in blocks(values):
+                    places = np.subtract(values[part], low, dtype=np.intp, casting="unsafe")
+                    # All lie in the table; without "clip" NumPy would go through a buffer.
+                    np.take(table, places, out=shown[part], mode="clip")
+                return shown
+        for part in blocks(values):
+            shown[part] = self._worked_out(values[part])
+        return shown
+
+    def _worked_out(self, values: np.ndarray) -> np.ndarray:
         place = (np.asarray(values, np.float64) - self.black) / (self.white - self.black)
         if self.curve is None:
             return np.clip(place, 0, 1).astype(np.float32)
@@ -127,8 +148,8 @@ def _looked_up(dataset: Dataset) -> GreyScale:
 def _windowed(dataset: Dataset, words: str) -> GreyScale | None:
     """The first window, by its function (PS3.3 C.11.2.1.2 and C.11.2.1.3); None where it can't be used."""
     centre, width = (_first(dataset.get(keyword)) for keyword in ("WindowCenter", "WindowWidth"))
-    function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
-    if not isinstance(centre, float) or not isinstance(width, float):
+    function = (text_of(dataset, "VOILUTFunction") or "LINEAR").upper()
+    if not isinstance(centre, float) or not isinstance(width, float) or not (abs(centre) + width < FURTHEST):
         return None
     if function == "LINEAR" and width >= 1:
         low, high = centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
@@ -144,7 +165,7 @@ def _windowed(dataset: Dataset, words: str) -> GreyScale | None:
 
 
 def _first(value: object) -> object:
-    return value[0] if isinstance(value, MultiValue) else value
+    return (value[0] if len(value) else None) if isinstance(value, MultiValue) else value
 
 
 def _above(low: float, high: float) -> float:
@@ -155,7 +176,7 @@ def _above(low: float, high: float) -> float:
 def _windows(dataset: Dataset) -> int:
     """How many usable pairs of window centre and width the file gives; a width of 0 is none."""
     width = dataset.get("WindowWidth")
-    widths = list(width) if isinstance(width, MultiValue) else [width]
+    widths = list(width) if isinstance(width, MultiValue) and len(width) else [_first(width)]
     # pydicom leaves what is no number as text.
     usable = dataset.get("WindowCenter") not in (None, "") and isinstance(widths[0], float) and widths[0] > 0
     return len(widths) if usable else 0

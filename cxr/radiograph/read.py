@@ -1,5 +1,6 @@
 """From bytes to a film. The kind is told by the content; a file's name is never looked at."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -7,9 +8,8 @@ import numpy as np
 
 from cxr.radiograph.decoded import Decoded
 from cxr.radiograph.dicom import read_dicom
-from cxr.radiograph.film import Radiograph, UnreadableFilm
+from cxr.radiograph.film import Radiograph, UnreadableFilm, most_pixels
 from cxr.radiograph.raster import read_raster
-from cxr.settings import settings
 
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE: Final = b"\xff\xd8\xff"
@@ -19,11 +19,15 @@ DICOM_PREFIX: Final = b"DICM"
 UNUSUAL_PROPORTIONS: Final = 1.4
 
 
-def read_radiograph(data: bytes) -> Radiograph:
-    """Read one PNG, JPEG or DICOM film.
+def read_radiograph(
+    data: bytes, max_pixels: int | None = None, room: Callable[[tuple[int, int]], np.ndarray] | None = None
+) -> Radiograph:
+    """Read one PNG, JPEG or DICOM film, in this process. The app reads films by `decoder()`.
 
     Args:
         data: the whole file.
+        max_pixels: larger films are refused from their header; None: as the settings say.
+        room: gives the float32 array of a shape (height, width) that becomes the film's pixels; None: a new one.
 
     Returns:
         The film: float32 pixels in 0..1, bright = dense, with the file's facts and warnings for the reader.
@@ -31,13 +35,13 @@ def read_radiograph(data: bytes) -> Radiograph:
     Raises:
         UnreadableFilm: for anything else, with one sentence that says why.
     """
-    return _checked(decoded(data).film())
+    return _checked(decoded(data, max_pixels).film(room))
 
 
-def decoded(data: bytes) -> Decoded:
+def decoded(data: bytes, max_pixels: int | None = None) -> Decoded:
     """The values of one PNG, JPEG or DICOM film, and how they are shown; arguments and errors as of `read_radiograph`,
     which also refuses blank images."""
-    limit = int(settings().max_megapixels * 1e6)
+    limit = most_pixels() if max_pixels is None else max_pixels
     if not data:
         raise UnreadableFilm("The file is empty.")
     # DICOM first: the 128 bytes before its prefix are free, and some writers put the header of a TIFF there.
@@ -51,9 +55,11 @@ def decoded(data: bytes) -> Decoded:
 
 
 def _checked(film: Radiograph) -> Radiograph:
-    if not np.isfinite(film.pixels).all():
+    # One pixel that is no number makes both of them none.
+    least, most = film.pixels.min(), film.pixels.max()
+    if not (np.isfinite(least) and np.isfinite(most)):
         raise UnreadableFilm("The image holds pixels that are not numbers.")
-    if film.pixels.min() == film.pixels.max():
+    if least == most:
         raise UnreadableFilm("The image is blank: all its pixels have the same value.")
     width, height = film.facts.width, film.facts.height
     if max(width, height) > UNUSUAL_PROPORTIONS * min(width, height):

@@ -4,25 +4,26 @@ import io
 
 from PIL import Image
 
-from cxr.radiograph.film import UnreadableFilm
-from cxr.settings import settings
+from cxr.radiograph.film import UnreadableFilm, most_pixels
 
 QUALITY = 80
 
 
-def thumbnail(data: bytes, side: int) -> bytes:
+def thumbnail(data: bytes, side: int, max_pixels: int | None = None) -> bytes:
     """A PNG or JPEG film as a small grey JPEG; a large JPEG is decoded at reduced scale.
 
     Args:
         data: the whole file.
         side: longest side of the result, pixels.
+        max_pixels: larger films are refused from their header; None: as the settings say.
 
     Raises:
         UnreadableFilm: it is damaged, something else, or larger than is read.
     """
+    limit = most_pixels() if max_pixels is None else max_pixels
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-            if image.width * image.height > settings().max_megapixels * 1e6:
+            if image.width * image.height > limit:
                 raise UnreadableFilm("The film has more pixels than are read.")
             image.draft("L", (side, side))
             small = image.convert("L")

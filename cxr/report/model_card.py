@@ -21,6 +21,7 @@ from cxr.report.card_analyses import (
     honesty,
     thresholds,
 )
+from cxr.report.card_refusals import refusals
 from cxr.report.claim import claim
 
 SMALL_GROUP: Final = 20
@@ -59,6 +60,7 @@ def sections(card: Card) -> dict[str, list[Block]]:
     return {
         "Model details": _details(card),
         "Intended use": _use(),
+        "What it refuses": refusals(card),
         "Factors": _factors(card),
         "Metrics": _metrics(),
         "Evaluation data": _evaluation_data(card),

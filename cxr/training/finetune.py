@@ -26,6 +26,7 @@ from cxr.model.card import Calibration, Card, Data, Evaluation, OperatingPoint, 
 from cxr.model.classifier import build_classifier
 from cxr.model.engine import Engine
 from cxr.model.export import check_writable, predict, probe_films, write_bundle
+from cxr.model.features import channels
 from cxr.model.geometry import measure_map_shift
 from cxr.model.names import weights_file
 from cxr.settings import settings
@@ -39,6 +40,8 @@ from cxr.training.parent import check_patients, load_parent, start_from
 from cxr.training.parts import too_few
 from cxr.training.patients import keep_patients
 from cxr.training.run import EpochMetrics, Progress, RunDirectory
+from cxr.training.scope_bundle import Folders, add_scope
+from cxr.training.scope_sources import QUICK
 
 SHIFT_FILMS: Final = 24
 """Films on which the shift of the maps is measured; how it varies between them says whether it is one."""
@@ -57,7 +60,8 @@ def finetune(
     """Train, calibrate, evaluate and write a bundle.
 
     Train patients train; validation patients choose the epoch; calibration patients calibrate and set thresholds; the
-    numbers in the card are measured on the test patients, who had no part in any of it.
+    numbers in the card are measured on the test patients, who had no part in any of it. The scope check is fitted on
+    the calibration patients' films, and on pictures that every machine has.
 
     Args:
         data: folder in the layout of the Kaggle TFRecord release.
@@ -102,7 +106,11 @@ def finetune(
     engine = Engine(bundle)
     scored, cases = score_films(engine, films.test, HELD_OUT, release().boxes)
     stored = store(bundle, report_of(engine, scored, cases, held_out=True), scored)
-    return keep_patients(stored, films.metadata["patient"], films.split, parent)
+    known = keep_patients(stored, films.metadata["patient"], films.split, parent)
+    report("fitting its scope check")
+    others = settings().scope_pictures
+    folders = Folders(out_of_scope=() if others is None else (others,))
+    return add_scope(known, channels(model), films.calibration, films.test, folders, QUICK)
 
 
 def _card(

@@ -8,6 +8,7 @@ import streamlit as st
 from cxr.model.card import Card
 from cxr.report.blocks import Block, Heading, Paragraph, Points, Table
 from cxr.report.card_analyses import finding_thresholds
+from cxr.report.csv_cells import harmless_table
 from cxr.ui.figures import course_figure, course_table
 from cxr.ui.words import plain, point_meaning
 
@@ -35,7 +36,7 @@ def show_table(table: Table) -> None:
     else:
         columns = zip(table.header, zip(*table.rows, strict=True), strict=True)
         shown = pd.DataFrame({name: _counted(cells) for name, cells in columns})
-        st.dataframe(shown, hide_index=True, height="content")
+        st.dataframe(harmless_table(shown), hide_index=True, height="content")
 
 
 def _marked(cell: str) -> str:

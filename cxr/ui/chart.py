@@ -7,6 +7,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from cxr.report.csv_cells import csv_text
+from cxr.ui.downloads import lasting
+
 BLUE: Final = "#4a9be0"
 ORANGE: Final = "#e0913c"
 GREY: Final = "#8a93a0"
@@ -37,7 +40,7 @@ def show_chart(chart: Chart) -> None:
         st.plotly_chart(chart.figure, key=f"chart-{chart.name}", config=CONFIG, alt=chart.alt)
         st.download_button(
             "CSV",
-            lambda: chart.table.to_csv(index=False),
+            lasting(lambda: csv_text(chart.table), f"{chart.name}.csv", "text/csv"),
             f"{chart.name}.csv",
             "text/csv",
             key=f"csv-{chart.name}",

@@ -2,6 +2,7 @@
 
 import io
 import json
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -12,11 +13,14 @@ from cxr.findings import display_name
 from cxr.model.bundle import Bundle
 from cxr.model.heatmap import overlay, supporting_map
 from cxr.model.verdict import Verdict
+from cxr.ui.downloads import lasting
 from cxr.ui.evaluation.source import report_of
 from cxr.ui.readings import Readings
 from cxr.ui.second_opinion import show_second_opinion
+from cxr.ui.turning import show_menu, show_offer
 from cxr.ui.viewer import ViewerFilm, film_viewer
 from cxr.ui.words import map_note, no_support, plain
+from cxr.worklist.identity import clean_name
 
 HEIGHT: Final = 690
 """Of the viewer, pixels."""
@@ -31,7 +35,12 @@ def show_film(session: Readings, key: str, verdict: Verdict, bundle: Bundle) -> 
     reading = session.answers.get(key)
     if not isinstance(reading, Reading):
         st.rerun()
-    st.caption(f"**{plain(session.label(key))}**, {reading.facts.width} x {reading.facts.height} pixels")
+    place = partial(session.place, key)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        size = f"{reading.facts.width} x {reading.facts.height} pixels"
+        st.caption(f"**{plain(session.label(key))}**, {size}", width="stretch")
+        show_offer(reading.turn, reading.placement, place, f"read-{key}", ask=False)
+        show_menu(reading.placement, place, f"read-{key}")
     film_viewer(_viewer_film(session, key, reading, verdict, bundle), "read-film", height=HEIGHT)
     names = [finding.name for finding in (*verdict.findings, *verdict.extra)]
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -54,7 +63,8 @@ def _viewer_film(session: Readings, key: str, reading: Reading, verdict: Verdict
     names = [finding.name for finding in (*verdict.findings, *verdict.extra)]
     maps = {name: supporting_map(reading.prediction.evidence(name)) for name in names}
     return ViewerFilm(
-        id=key,
+        # One that was turned is another film to the viewer, which remembers where it was zoomed in.
+        id="-".join((key, *reading.placement.steps)),
         title=session.label(key),
         depth=session.depth(key),
         heatmaps=maps,
@@ -74,7 +84,7 @@ def _show_downloads(
     key: str, reading: Reading, verdict: Verdict, bundle: Bundle, finding: str, available: bool
 ) -> None:
     def result() -> str:
-        return json.dumps(as_json(reading, verdict, bundle), ensure_ascii=False, indent=1)
+        return json.dumps(as_json(reading, verdict, bundle, reading.scope), ensure_ascii=False, indent=1)
 
     def picture() -> bytes:
         file = io.BytesIO()
@@ -83,10 +93,12 @@ def _show_downloads(
         return file.getvalue()
 
     st.download_button(
-        "Heatmap (PNG)", picture, f"{reading.name}-{finding}.png", "image/png",
+        "Heatmap (PNG)", lasting(picture, f"{clean_name(reading.name)}-{finding}.png", "image/png"),
+        f"{clean_name(reading.name)}-{finding}.png", "image/png",
         icon=":material/download:", key=f"png-{key}", on_click="ignore", disabled=not available,
     )  # fmt: skip
     st.download_button(
-        "Result (JSON)", result, f"{reading.name}.json", "application/json",
+        "Result (JSON)", lasting(result, f"{clean_name(reading.name)}.json", "application/json"),
+        f"{clean_name(reading.name)}.json", "application/json",
         icon=":material/download:", key=f"json-{key}", on_click="ignore",
     )  # fmt: skip

@@ -8,13 +8,18 @@ from cxr.model.bundle import CARD_FILE, Bundle, BundleRejected, bundle_path, fil
 from cxr.model.card import Card
 from cxr.model.engine import Engine
 from cxr.model.verdict import RESEARCH_NOTICE
+from cxr.radiograph.isolated import decoder
 from cxr.registry import check_same, serving
+from cxr.ui.identity import Person
+from cxr.ui.login_page import show_person
 from cxr.ui.words import estimate_words, plain, short_hashes
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model")
 def _engine(name: str, card_sha256: str) -> Engine:
     # `card_sha256` is there for the cache's key: Streamlit leaves out arguments that begin with an underscore.
+    # It starts while the model is loaded.
+    decoder()
     return Engine(load_bundle(bundle_path(name)))
 
 
@@ -50,18 +55,19 @@ def _serving() -> Engine | str:
         return str(error)
 
 
-def show_notice() -> None:
-    """What stands above every page: what this software is not, which model serves, and how good it is on whom.
+def show_notice(person: Person) -> None:
+    """What stands above every page: what this software is not, who is asking, which model serves, and how good it is on
+    whom.
 
     Where none can serve, the pages that need one say why; the others can be used.
     """
     engine = _serving()
-    if isinstance(engine, str):
-        st.badge(RESEARCH_NOTICE, icon=":material/science:", color="orange")
-        return
-    bundle = engine.bundle
+    show_person(person)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.badge(RESEARCH_NOTICE, icon=":material/science:", color="orange")
+        if isinstance(engine, str):
+            return
+        bundle = engine.bundle
         st.caption(model_sentence(bundle.name, bundle.card))
         st.page_link("pages/model_card.py", label="Card", icon=":material/description:")
 

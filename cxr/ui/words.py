@@ -10,8 +10,9 @@ from cxr.model.verdict import Verdict
 
 
 def plain(text: str) -> str:
-    """Text as it is inside Markdown: a file may be called `[a](b)` or `:red[x]`."""
-    return re.sub(r"([\\`*_{}\[\]()<>#+.!|~:$&-])", r"\\\1", text)
+    """Text as it is inside Markdown: a file may be called `[a](b)` or `:red[x]`, or turn the direction of writing."""
+    seen = "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return re.sub(r"([\\`*_{}\[\]()<>#+.!|~:$&-])", r"\\\1", seen)
 
 
 def short_hashes(text: str) -> str:

@@ -13,6 +13,14 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final
 
+from cxr.radiograph.placement import WORDS
+
+REFUSALS: Final = (
+    "unreadable", "turned", "lateral", "other_body_part", "slice", "not_a_film", "blank", "saturated", "tiny",
+    "cropped", "unknown",
+)  # fmt: skip
+"""Kinds of refusal (`cxr.classify.Refusal`)."""
+
 
 class Event(StrEnum):
     """What happened. The text is what the line keeps, at most 32 characters."""
@@ -26,6 +34,7 @@ class Event(StrEnum):
     OPINION = "Opinion saved"
     SCORED = "Film scored"
     NOT_ANALYSED = "Film not analysed"
+    TURNED = "Film turned"
     DELETED = "Study deleted"
     PROMOTED = "Model promoted"
     ROLLED_BACK = "Model rolled back"
@@ -100,7 +109,10 @@ BACKEND: Final[Allowed] = {"backend": _one_of("local", "ray")}
 ALLOWED: Final[Mapping[Event, Allowed]] = {
     Event.IMPORT: {"source": _one_of("drop", "inbox", "command line"), "new": _flag},
     Event.EXPORT: {
-        "kind": _one_of("report", "report text", "table", "heatmap", "dicom", "feedback set", "film", "result"),
+        "kind": _one_of(
+            *("report", "report text", "table", "heatmap", "dicom", "feedback set", "film", "result"),
+            "de-identified films",
+        ),
         "version": _digest,
         "left_out": _count,
         **STAGE,
@@ -122,7 +134,8 @@ ALLOWED: Final[Mapping[Event, Allowed]] = {
         "critical": _count,
         "attempts": _count,
     },
-    Event.NOT_ANALYSED: {"attempts": _count},
+    Event.NOT_ANALYSED: {"attempts": _count, "kind": _one_of(*REFUSALS)},
+    Event.TURNED: {"lies": _one_of(*WORDS)},
     Event.DELETED: {"cause": _one_of("asked for", "retention"), "keep_days": _count},
     Event.PROMOTED: {"before": _digest, "before_name": _name, "override": _flag, "failed_checks": _count},
     Event.ROLLED_BACK: {"before": _digest, "before_name": _name},

@@ -68,6 +68,12 @@ def work() -> None:
             _working[os.getpid()] = _Work(scores, watches, Retention())
 
 
+def scoring_here() -> Scorer | None:
+    """Who scores films in this process; None before it began to."""
+    working = _working.get(os.getpid())
+    return None if working is None else working.scorer
+
+
 def problems() -> tuple[str, ...]:
     """What stands in the way of it at present, one sentence each; empty where this process does none of it."""
     working = _working.get(os.getpid())

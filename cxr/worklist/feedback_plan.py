@@ -11,10 +11,12 @@ import numpy as np
 from sqlalchemy import select
 
 from cxr.dataset.table import UNKNOWN, VIEWS, release
+from cxr.radiograph.placement import UNTOUCHED, Placement
 from cxr.worklist.database import Database
 from cxr.worklist.feedback_labels import LeftOut, counting, labels_of
 from cxr.worklist.identity import NIH_NAME
 from cxr.worklist.opinions import OpinionRow, row_of
+from cxr.worklist.rows import seen_as
 from cxr.worklist.status import FilmState
 from cxr.worklist.tables import Film, Opinion, Result, Study
 
@@ -27,7 +29,8 @@ PATIENTS: Final = 90_000_000
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """A film to export: its name in the set, its content's, its view, its labels (15,) and what NIH's release has."""
+    """A film to export: its name in the set, its content's, its view, its labels (15,), what NIH's release has, and how
+    it has to be seen."""
 
     image_id: str
     sha256: str
@@ -35,6 +38,7 @@ class Item:
     study: int
     labels: np.ndarray
     original: np.ndarray | None
+    placement: Placement = UNTOUCHED
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +74,10 @@ def plan_of(db: Database, secret: bytes) -> Plan:
         opinions: dict[int, list[OpinionRow]] = {}
         for opinion in session.scalars(select(Opinion).order_by(Opinion.id)):
             opinions.setdefault(opinion.study_id, []).append(row_of(opinion))
-        columns = (Film.id, Film.study_id, Film.sha256, Film.name, Film.state, Film.facts, Study.key, Study.patient)
+        columns = (
+            Film.id, Film.study_id, Film.sha256, Film.name, Film.state, Film.facts, Film.turn, Film.inverted, Study.key,
+            Study.patient,
+        )  # fmt: skip
         rows = session.execute(select(*columns).join(Study, Film.study_id == Study.id).order_by(Film.id)).all()
         named = select(Result.model, Result.model_name).distinct().order_by(Result.model, Result.model_name)
         models = {row.model: row.model_name for row in session.execute(named)}
@@ -99,7 +106,8 @@ def plan_of(db: Database, secret: bytes) -> Plan:
             films_left_out[why.value] += 1
             continue
         image_id = f"{patients[patient]:08d}_{number:03d}.png"
-        items.append(Item(image_id, row.sha256, view or UNKNOWN, row.study_id, labels, _original(row.name, row.key)))
+        seen, original = seen_as(row.turn, row.inverted), _original(row.name, row.key)
+        items.append(Item(image_id, row.sha256, view or UNKNOWN, row.study_id, labels, original, seen))
     of_studies = {study: tuple(given) for study, given in opinions.items()}
     items.sort(key=lambda item: item.image_id)
     return Plan(tuple(items), of_studies, models, _sorted(left_out), _sorted(films_left_out))

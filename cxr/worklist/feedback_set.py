@@ -5,14 +5,17 @@ name of a file, header, date of a study or free text is in it. (What is burned i
 feedback gives the same bytes, except in `exported.json`, which says who exported it and when.
 """
 
+import fcntl
 import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +28,8 @@ from cxr import __version__
 from cxr.dataset.shard_writer import SHARD_FILMS, shard_name, write_records
 from cxr.dataset.shards import Record
 from cxr.findings import CATEGORIES, FINDINGS
-from cxr.radiograph import UnreadableFilm, model_input, read_radiograph
+from cxr.radiograph import UnreadableFilm, model_input
+from cxr.radiograph.isolated import decoder
 from cxr.settings import settings
 from cxr.worklist.audit import Event, record
 from cxr.worklist.database import Database
@@ -41,6 +45,7 @@ SCHEMA: Final = 1
 """Counts up when the same feedback would be written otherwise."""
 SOURCE: Final = "readers"
 MANIFEST: Final = "manifest.json"
+DRAFT: Final = re.compile(r"\..*\.[0-9a-f]{32}\.draft")
 NOTES: Final = (
     "preprocessed_data.csv and the shards hold the readers' labels by the rule; original.csv those that NIH's release "
     "gives the same films, where it knows them.",
@@ -96,9 +101,9 @@ def export(db: Database, films: FilmFolder, folder: Path, *, who: str, secret: b
     known = _version_in(folder)
     secret = secret_of(settings().worklist_dir) if secret is None else secret
     plan = plan_of(db, secret)
-    draft = folder.absolute().with_name(f".{folder.name}.{uuid.uuid4().hex}.draft")
+    draft, lock = _draft_of(folder)
     try:
-        (draft / "data").mkdir(parents=True)
+        (draft / "data").mkdir()
         written = _write_shards(plan.items, films, draft / "data")
         plan = plan.without(LeftOut.UNREADABLE, len(plan.items) - len(written))
         if not written:
@@ -127,6 +132,38 @@ def export(db: Database, films: FilmFolder, folder: Path, *, who: str, secret: b
         return report
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        os.close(lock)
+
+
+def sweep_drafts(place: Path) -> None:
+    """Remove the half-written sets that killed processes left in a folder; those that somebody writes stay."""
+    for draft in place.glob(".*.draft"):
+        if DRAFT.fullmatch(draft.name) is None or not draft.is_dir():
+            continue
+        with suppress(FileNotFoundError, BlockingIOError):
+            descriptor = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(draft)
+            finally:
+                os.close(descriptor)
+
+
+def _draft_of(folder: Path) -> tuple[Path, int]:
+    """An empty folder beside that one, and its descriptor, whose lock says that somebody writes in it."""
+    place = folder.absolute().parent
+    place.mkdir(parents=True, exist_ok=True)
+    sweep_drafts(place)
+    while True:
+        draft = place / f".{folder.name}.{uuid.uuid4().hex}.draft"
+        draft.mkdir()
+        with suppress(FileNotFoundError):
+            descriptor = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # Who swept in the moment before it had its lock may have removed it.
+            if os.fstat(descriptor).st_nlink:
+                return draft, descriptor
+            os.close(descriptor)
 
 
 def in_words(report: ExportReport) -> str:
@@ -161,7 +198,7 @@ def _write_shards(items: Sequence[Item], films: FilmFolder, folder: Path) -> lis
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for first in range(0, len(items), SHARD_FILMS):
             part = items[first : first + SHARD_FILMS]
-            pictures = pool.map(lambda item: _picture(films, item.sha256), part)
+            pictures = pool.map(lambda item: _picture(films, item), part)
             kept = [(item, picture) for item, picture in zip(part, pictures, strict=True) if picture is not None]
             if kept:
                 with (folder / shard_name(shards, len(kept))).open("wb") as file:
@@ -171,10 +208,11 @@ def _write_shards(items: Sequence[Item], films: FilmFolder, folder: Path) -> lis
     return written
 
 
-def _picture(films: FilmFolder, sha256: str) -> bytes | None:
-    """A film as the release would have it; None where it is gone or can't be read."""
+def _picture(films: FilmFolder, item: Item) -> bytes | None:
+    """A film as the release would have it, upright; None where it is gone or can't be read."""
     try:
-        square = model_input(read_radiograph(films.bytes(sha256)), SIDE)
+        film = decoder().read(films.bytes(item.sha256))
+        square = model_input(item.placement.film(film), SIDE)
     except (FilmLost, UnreadableFilm):
         return None
     file = io.BytesIO()

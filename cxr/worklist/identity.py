@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import io
 import os
 import re
 import uuid
@@ -12,19 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from pydicom import Dataset, dcmread
-from pydicom.filereader import read_dataset
-from pydicom.uid import UID, MediaStorageDirectoryStorage
-
-from cxr.radiograph.dicom import DECODERS
-from cxr.radiograph.grey_levels import text_of
+from cxr.files import printable
+from cxr.radiograph.film import UnreadableFilm
+from cxr.radiograph.header import Header
+from cxr.radiograph.isolated import decoder
 from cxr.radiograph.read import DICOM_PREAMBLE, DICOM_PREFIX, JPEG_SIGNATURE, PNG_SIGNATURE
 
 SECRET_FILE: Final = "secret"  # noqa: S105 - its name
 SECRET_BYTES: Final = 32
-KEYWORDS: Final = ["StudyInstanceUID", "PatientID", "AccessionNumber", "StudyDate"]
-LONGEST_VALUE: Final = 64
-"""Characters of a UID or a long string, PS3.5 6.2; what is longer has a damaged length and goes on into others."""
 LONGEST_NAME: Final = 200
 NIH_NAME: Final = re.compile(r"(\d{8})_(\d{3})\.(png|jpe?g)", re.IGNORECASE)
 NIH_PATIENTS: Final = 30_805
@@ -71,28 +65,30 @@ def identify(name: str, data: bytes, sha256: str, secret: bytes) -> Identity:
 
     Raises:
         NotAFilm: it is a DICOM file that lists others (DICOMDIR).
+        OSError: it can't be looked at at present.
     """
     own = f"film:{sha256}"
     if not _is_dicom(data):
         patient = NIH_NAME.fullmatch(name)
         return Identity(own, patient[1] if patient and int(patient[1]) <= NIH_PATIENTS else None)
     header = _header(data)
-    uid, patient_id, accession, date = (_value(header, keyword) for keyword in KEYWORDS)
-    if uid is not None:
+    if header.directory:
+        raise NotAFilm("This DICOM file is the table of contents of a disc (DICOMDIR), not a film.")
+    if header.study is not None:
         # A UID can be looked up at the hospital that gave it; its keyed hash can't, and tells one study from another.
-        own = f"dicom:{hmac.new(secret, uid.encode(), hashlib.sha256).hexdigest()}"
-    return Identity(own, patient_id, accession, None if date is None else _date(date))
+        own = f"dicom:{hmac.new(secret, header.study.encode(), hashlib.sha256).hexdigest()}"
+    return Identity(own, header.patient, header.accession, None if header.date is None else _date(header.date))
 
 
 def clean_name(name: str) -> str:
     """The last part of a path as a name that any database and terminal takes, at most 200 characters."""
     last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
-    whole = last.encode("utf-8", "backslashreplace").decode()
-    printable = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in whole)
-    if len(printable) > LONGEST_NAME:
+    name = printable(last)
+    if len(name) > LONGEST_NAME:
         # The end often tells files apart.
-        printable = f"{printable[: LONGEST_NAME // 2]}…{printable[1 - LONGEST_NAME // 2 :]}"
-    return printable or "film"
+        name = f"{name[: LONGEST_NAME // 2]}…{name[1 - LONGEST_NAME // 2 :]}"
+    # A name of dots alone is a folder to every file system.
+    return name if name.strip(". ") else "film"
 
 
 def secret_of(folder: Path) -> bytes:
@@ -124,52 +120,30 @@ def secret_of(folder: Path) -> bytes:
 
 
 def is_whole(data: bytes) -> bool:
-    """Whether a PNG, JPEG or DICOM file has its end. One that has not may still be on its way."""
+    """Whether a PNG, JPEG or DICOM file has its end. One that has not may still be on its way.
+
+    Raises:
+        OSError: it can't be looked at at present.
+    """
     if not _is_dicom(data):
         return b"IEND" in data[-64:] if data.startswith(PNG_SIGNATURE) else b"\xff\xd9" in data[-4096:]
     try:
-        if _syntax(data) not in DECODERS:
-            return True
-        found = dcmread(io.BytesIO(data), specific_tags=["Rows", "Columns", "BitsAllocated", "PixelData"])
-        if "PixelData" not in found:
-            return "Rows" not in found and len(found) > 0
-        encoded = found.file_meta.TransferSyntaxUID.is_encapsulated
-        return encoded or len(found.PixelData) >= found.Rows * found.Columns * found.BitsAllocated // 8
-    except Exception:  # noqa: BLE001 - pydicom raises many things for what ends too early
-        return False
+        return decoder().is_whole(data)
+    except UnreadableFilm:
+        # It breaks what looks at it. That is said when it is scored.
+        return True
 
 
 def _is_dicom(data: bytes) -> bool:
     return data[DICOM_PREAMBLE : DICOM_PREAMBLE + 4] == DICOM_PREFIX
 
 
-def _syntax(data: bytes) -> str:
-    """The transfer syntax; "" where the file does not say. Raises `NotAFilm` for a DICOMDIR."""
-    stream = io.BytesIO(data)
-    stream.seek(DICOM_PREAMBLE + 4)
-    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
-    if meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
-        raise NotAFilm("This DICOM file is the table of contents of a disc (DICOMDIR), not a film.")
-    return UID(str(meta.get("TransferSyntaxUID", "")))
-
-
-def _header(data: bytes) -> Dataset:
-    """The few elements that are looked at; none where the file is damaged, or would have to be inflated."""
+def _header(data: bytes) -> Header:
+    """The few elements that are looked at. Even that is done elsewhere: a file can make it take forever."""
     try:
-        if _syntax(data) not in DECODERS:
-            return Dataset()
-        found = dcmread(io.BytesIO(data), stop_before_pixels=True, specific_tags=list(KEYWORDS))
-        list(found)  # pydicom decodes an element when it is first asked for it
-    except NotAFilm:
-        raise
-    except Exception:  # noqa: BLE001 - pydicom raises many things; that the file is damaged is said when it is scored
-        return Dataset()
-    return found
-
-
-def _value(header: Dataset, keyword: str) -> str | None:
-    value = text_of(header, keyword)
-    return value if value is not None and len(value) <= LONGEST_VALUE else None
+        return decoder().header(data)
+    except UnreadableFilm:
+        return Header()
 
 
 def _date(value: str) -> str | None:

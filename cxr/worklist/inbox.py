@@ -18,7 +18,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from cxr.files import replace_file
+from cxr.files import printable, replace_file
 from cxr.lock import Held, locked
 from cxr.settings import settings
 from cxr.worklist.database import Database, DatabaseUnavailable, database
@@ -248,7 +248,7 @@ class Inbox:
             # First, so that nothing refused is without it. Of a zip that held films too it is the only trace there.
             note = _free(self.folder / REFUSED / relative.with_name(f"{target.name}{NOTE}"))
             note.parent.mkdir(parents=True, exist_ok=True)
-            lines = "".join(f"{part.name}: {part.reason}\n" for part in seen.refusals)
+            lines = "".join(f"{printable(part.name)}: {part.reason}\n" for part in seen.refusals)
             replace_file(note, lines.encode("utf-8", "backslashreplace"))
         file.rename(target)
         del self._seen[file]
@@ -267,7 +267,7 @@ def _ignored(name: str) -> bool:
 
 def _shown(path: Path) -> str:
     """A path as text that can be shown and stored, whatever its name is made of."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
 def _free(file: Path) -> Path:

@@ -80,6 +80,7 @@ def _known(db: Database, films: FilmFolder, sha256: str, data: bytes) -> Taken |
             film = session.scalar(select(Film).where(Film.id == found.id).with_for_update())
             if film is not None and film.state == FilmState.REFUSED:
                 film.state, film.reason, film.attempts = FilmState.QUEUED, None, 0
+                film.refused_as = film.refused_by = None
     return Taken(found.study_id, found.id, new=False)
 
 

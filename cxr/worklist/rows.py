@@ -2,13 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cxr.radiograph.placement import UNTOUCHED, Placement, placement_of
+from cxr.radiograph.scope import Turn
 from cxr.worklist.claims import NoSuchStudy
 from cxr.worklist.order import HOUR, rank
 from cxr.worklist.query import ABANDONED
@@ -36,6 +38,10 @@ class FilmRow:
         view, width, height: of its header and in pixels; None before it was read, or where the file does not say.
         warnings: sentences for the reader.
         model: SHA-256 of the bundle that scored it last.
+        refused_as: the kind of `reason`, as of `cxr.classify.Refusal`.
+        placement: how it is scored and shown, against how its file has it.
+        settled: a reader has said how it lies.
+        seems: what has to be done besides to see it upright, as the scope check thinks; None: nothing.
     """
 
     id: int
@@ -49,6 +55,10 @@ class FilmRow:
     warnings: tuple[str, ...]
     arrived: datetime
     model: str | None
+    refused_as: str | None = None
+    placement: Placement = UNTOUCHED
+    settled: bool = False
+    seems: Turn | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,11 @@ class StudyRow:
         return " ".join(dict.fromkeys(film.reason for film in self.films if film.reason)) or None
 
 
+def seen_as(turn: str | None, inverted: bool | None) -> Placement:
+    """How a film is scored and shown; of the columns of `cxr.worklist.tables.Film`."""
+    return replace(placement_of(turn), inverted=bool(inverted))
+
+
 def row_of(session: Session, number: int) -> StudyRow:
     """One study. Raises `NoSuchStudy`."""
     found = session.get(Study, number)
@@ -133,6 +148,10 @@ def _film(film: Film, model: str | None) -> FilmRow:
         warnings=tuple(film.warnings),
         arrived=film.arrived,
         model=model,
+        refused_as=film.refused_as,
+        placement=seen_as(film.turn, film.inverted),
+        settled=film.turn is not None,
+        seems=next((turn for turn in get_args(Turn) if turn == film.seems), None),
     )
 
 

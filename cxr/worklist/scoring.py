@@ -5,7 +5,7 @@ import io
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,16 +17,19 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import selectinload
 
 from cxr.classify import Reading, Refusal, answer
+from cxr.heap import give_memory_back
 from cxr.model.bundle import CARD_FILE, Bundle, BundleRejected, bundle_path, file_sha256, load_bundle
 from cxr.model.engine import Engine
 from cxr.model.heatmap import shrunk
+from cxr.radiograph.placement import placement_of
 from cxr.registry import check_same, serving
 from cxr.settings import settings
+from cxr.turns import reading_line
 from cxr.worklist.audit import Event, record
 from cxr.worklist.columns import set_columns, shortcomings
 from cxr.worklist.database import Database, DatabaseUnavailable, database
 from cxr.worklist.film_folder import FilmFolder, FilmLost, film_folder
-from cxr.worklist.intake import sweep
+from cxr.worklist.intake import OTHER_PATIENT, sweep
 from cxr.worklist.scoring_queue import BELL, Claimed, Leases
 from cxr.worklist.status import FilmState, Status
 from cxr.worklist.tables import Film, Result, Study
@@ -100,11 +103,18 @@ def _score(db: Database, films: FilmFolder, leases: Leases, claimed: Claimed, en
         _refuse(db, leases, claimed, engine.bundle, "Scoring it ended the program three times.")
         return
     try:
-        given = answer(engine, "", films.bytes(claimed.sha256))
+        # In turn with the readers whose films are read: they don't wait for the worklist, nor it for them.
+        with reading_line().joined(always=True) as place, place.turn():
+            placement = None if claimed.turn is None else placement_of(claimed.turn)
+            given = answer(engine, "", films.bytes(claimed.sha256), placement=placement)
         if isinstance(given, Refusal):
-            _refuse(db, leases, claimed, engine.bundle, given.reason)
+            if given.grey is not None:
+                films.put_thumbnail(claimed.sha256, _thumbnail(given.grey))
+            _refuse(db, leases, claimed, engine.bundle, given)
         elif not np.isfinite(given.prediction.probabilities[0]):
-            _refuse(db, leases, claimed, engine.bundle, "The model gives no number for this film.")
+            sentence = "The model gives no number for this film."
+            unknown = Refusal("", sentence, "unknown", given.grey, given.facts, given.placement, given.turn)
+            _refuse(db, leases, claimed, engine.bundle, unknown)
         else:
             films.put_thumbnail(claimed.sha256, _thumbnail(given.grey))
             films.put_result(claimed.sha256, engine.bundle.sha256, given.prediction, engine.bundle.card.map_shift)
@@ -135,8 +145,7 @@ def _keep(db: Database, leases: Leases, claimed: Claimed, bundle: Bundle, readin
         result.columns = list(prediction.columns)
         # JSON has no NaN.
         result.probabilities = [float(p) if np.isfinite(p) else None for p in prediction.probabilities]
-        film.facts = asdict(reading.facts)
-        film.warnings = list(dict.fromkeys([*film.warnings, *reading.warnings]))
+        _note(film, reading, reading.warnings)
         leases.end(film, FilmState.SCORED)
         _show(study, bundle)
         record(
@@ -152,15 +161,30 @@ def _keep(db: Database, leases: Leases, claimed: Claimed, bundle: Bundle, readin
         )
 
 
-def _refuse(db: Database, leases: Leases, claimed: Claimed, bundle: Bundle, reason: str) -> None:
+def _note(film: Film, given: Reading | Refusal, warnings: Iterable[str] = ()) -> None:
+    """What is known of a film besides its result; what another model made of it before goes."""
+    if given.facts is not None:
+        film.facts = asdict(given.facts)
+    film.seems, film.inverted = given.turn, given.placement.inverted
+    film.warnings = list(dict.fromkeys([*(known for known in film.warnings if known == OTHER_PATIENT), *warnings]))
+
+
+def _refuse(db: Database, leases: Leases, claimed: Claimed, bundle: Bundle, why: Refusal | str) -> None:
+    """Keep why a film has no result: what came of reading it, or a sentence where that came to nothing."""
     with db.writing() as session:
         rows = leases.mine(session, claimed)
         if rows is None:
             return
         study, film = rows
-        leases.end(film, FilmState.REFUSED, reason)
+        if isinstance(why, Refusal):
+            _note(film, why)
+            # Where the film could be seen, it is this model that refuses it, and another one may not.
+            by = None if why.grey is None else bundle.sha256
+            leases.end(film, FilmState.REFUSED, why.reason, why.kind, by)
+        else:
+            leases.end(film, FilmState.REFUSED, why)
         _show(study, bundle)
-        record(session, who=WHO, event=Event.NOT_ANALYSED, what=f"film {film.id}", study=study.id)
+        record(session, who=WHO, event=Event.NOT_ANALYSED, what=f"film {film.id}", study=study.id, kind=film.refused_as)
 
 
 def _show(study: Study, bundle: Bundle) -> None:
@@ -256,6 +280,20 @@ class Scorer:
         """What stands in the way of scoring at present, and what the serving model can't give; one sentence each."""
         return (*dict.fromkeys(self._trouble.values()), *self._shortcomings)
 
+    @property
+    def alive(self) -> bool:
+        """Whether its threads run."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    @property
+    def trouble(self) -> tuple[str, ...]:
+        """What stands in the way of scoring at present, one sentence each."""
+        return tuple(dict.fromkeys(self._trouble.values()))
+
+    def engine(self) -> Engine:
+        """The engine for the next film. Raises `BundleRejected` where there is none."""
+        return self._engine_now()
+
     def start(self) -> None:
         """Begin, in the background; what killed processes left behind is removed first."""
         self._ending.clear()
@@ -313,6 +351,7 @@ class Scorer:
                 claimed = leases.next(model, thorough=thorough)
                 if claimed is not None:
                     score_film(self._db, self._films, leases, claimed, engine)
+                    give_memory_back()
                     idle = 0
                 elif thorough and chief:
                     restate(self._db, engine.bundle, all_of_them=False)

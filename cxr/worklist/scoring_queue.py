@@ -59,12 +59,17 @@ BELL: Final = Bell()
 
 @dataclass(frozen=True)
 class Claimed:
-    """A film to be scored: its number and its study's, its SHA-256, and how often that was begun, this time too."""
+    """A film to be scored: its number and its study's, its SHA-256, and how often that was begun, this time too.
+
+    Attributes:
+        turn: how a reader says that it has to be seen (`Film.turn`).
+    """
 
     film: int
     study: int
     sha256: str
     attempts: int
+    turn: str | None = None
 
 
 class Leases:
@@ -105,11 +110,12 @@ class Leases:
         """Claim the film that is to be scored next.
 
         Those that came first come first, but those that already ended a process wait until the others are done; then
-        films of waiting studies that another model scored.
+        films of waiting studies that another model scored, or refused.
 
         Args:
             model: SHA-256 of the bundle that will score it.
-            thorough: also look for films that another model scored, which takes longer the more studies wait.
+            thorough: also look for films that another model scored or refused, which takes longer the more studies
+                wait.
 
         Raises:
             DatabaseUnavailable: as ever.
@@ -142,7 +148,7 @@ class Leases:
             film.state = FilmState.SCORING
             film.attempts += 1
             film.lease_by, film.lease_until = self.token, datetime.now(UTC) + self._lease
-            claimed = Claimed(film.id, film.study_id, film.sha256, film.attempts)
+            claimed = Claimed(film.id, film.study_id, film.sha256, film.attempts, film.turn)
         self._films.add(claimed.film)
         return claimed
 
@@ -152,9 +158,12 @@ class Leases:
         return select(Film).where(ready).order_by(Film.attempts, Film.id).limit(1)
 
     def _scored_by_another(self, model: str) -> Select[Film]:
-        """Films that were scored, but not by that model, of studies that wait."""
+        """Films that were scored, or refused by a scope check, but not that model's, of studies that wait."""
         own = exists().where(Result.film_id == Film.id, Result.model == model)
-        found = (Study.status == Status.WAITING, Film.state == FilmState.SCORED, ~own)
+        scored = and_(Film.state == FilmState.SCORED, ~own)
+        # None, where it is no model's doing, is unequal to nothing.
+        refused = and_(Film.state == FilmState.REFUSED, Film.refused_by != model)
+        found = (Study.status == Status.WAITING, or_(scored, refused))
         return select(Film).join(Study).where(*found).order_by(Study.arrived, Film.id).limit(1)
 
     def _gone(self, session: Session) -> list[str]:
@@ -172,11 +181,18 @@ class Leases:
             return None
         return study, film
 
-    def end(self, film: Film, state: FilmState, reason: str | None = None) -> None:
-        """Give a claimed film its new state, in the transaction of `mine`."""
-        film.state, film.reason = state, reason
+    def end(
+        self, film: Film, state: FilmState, reason: str | None = None, kind: str | None = None, by: str | None = None
+    ) -> None:
+        """Give a claimed film its new state, in the transaction of `mine`.
+
+        Args:
+            reason, kind: why it is refused, in a sentence and for programs.
+            by: the bundle whose scope check refused it; None where another bundle would have to refuse it as well.
+        """
+        film.state, film.reason, film.refused_as, film.refused_by = state, reason, kind, by
         film.lease_by = film.lease_until = None
-        if state == FilmState.SCORED:
+        if state == FilmState.SCORED or by is not None:
             film.attempts = 0
         self._films.discard(film.id)
 

@@ -90,6 +90,12 @@ class Film(Base):
         size: bytes.
         state: a value of `cxr.worklist.status.FilmState`.
         reason: why it was not analysed, in one sentence.
+        refused_as: the kind of that, as of `cxr.classify.Refusal`; None where scoring itself failed, or was not tried.
+        refused_by: SHA-256 of the bundle whose scope check refused it, which another bundle's may not; None where it is
+            not the model's doing.
+        turn: how a reader says that it has to be seen, as of `cxr.radiograph.placement.WORDS`; None: nobody has said.
+        seems: what has to be done besides to see it upright, as the scope check thinks; None: nothing.
+        inverted: its grey scale is the wrong way round, as the scope check thinks; it is scored and shown corrected.
         lease_by, lease_until: which process scores it, and when another one may take it over.
         attempts: how often scoring was begun; one that ends a process each time is refused at last.
         facts: of `cxr.radiograph.Facts`, by field; empty before it was read.
@@ -107,6 +113,11 @@ class Film(Base):
     arrived: Mapped[datetime]
     state: Mapped[str] = mapped_column(String(16), index=True)
     reason: Mapped[str | None] = mapped_column(Text)
+    refused_as: Mapped[str | None] = mapped_column(String(24))
+    refused_by: Mapped[str | None] = mapped_column(String(64))
+    turn: Mapped[str | None] = mapped_column(String(16))
+    seems: Mapped[str | None] = mapped_column(String(16))
+    inverted: Mapped[bool | None]
     lease_by: Mapped[str | None] = mapped_column(Text)
     lease_until: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(default=0)

@@ -2,12 +2,14 @@
 
 import io
 import lzma
+import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Final
 
 from cxr.radiograph.read import DICOM_PREAMBLE, DICOM_PREFIX
@@ -15,6 +17,8 @@ from cxr.radiograph.read import DICOM_PREAMBLE, DICOM_PREFIX
 ZIP_SIGNATURES: Final = (b"PK\x03\x04", b"PK\x05\x06")
 """Of the first entry, and of an archive without any."""
 MOST_ENTRIES: Final = 20_000
+LARGEST_DIRECTORY: Final = 16 * 1024**2
+"""Bytes of an archive's table of contents, which is read whole: 800 for each of so many entries."""
 LARGEST_FILM: Final = 512 * 1024**2
 """Bytes of one file; 64 megapixels of 16 bits are a quarter of it."""
 LARGEST_ARCHIVE: Final = 20 * 1024**3
@@ -74,6 +78,9 @@ def expand(name: str, source: bytes | Path) -> Iterator[Unpacked | Refused]:
 
 def _entries(name: str, source: bytes | Path) -> Iterator[Unpacked | Refused]:
     try:
+        if _directory(source) > LARGEST_DIRECTORY:
+            yield Refused(name, f"The zip archive holds more than the {MOST_ENTRIES} files that are unpacked.")
+            return
         with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir() and not _hidden(entry.filename)]
             if refusal := _refusal_of_all(entries):
@@ -82,8 +89,19 @@ def _entries(name: str, source: bytes | Path) -> Iterator[Unpacked | Refused]:
             for entry in entries:
                 inner = f"{name}/{entry.filename}"
                 yield _entry(archive, entry, inner)
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, struct.error, NotImplementedError, ValueError):
+        # A table of contents that is not one makes `zipfile` raise any of these.
         yield Refused(name, "The zip archive is truncated or damaged.")
+
+
+def _directory(source: bytes | Path) -> int:
+    """Bytes of the table of contents as `zipfile` is going to read it."""
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
+        # Its own search for the end of the archive: another one could be led to another end.
+        found = zipfile._EndRecData(stream)  # type: ignore[attr-defined]
+    if not found:
+        raise zipfile.BadZipFile
+    return int(found[zipfile._ECD_SIZE])  # type: ignore[attr-defined]
 
 
 def _hidden(name: str) -> bool:
@@ -109,8 +127,10 @@ def _refusal_of_all(entries: list[zipfile.ZipInfo]) -> str | None:
 
 def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> Unpacked | Refused:
     parts = PurePosixPath(entry.filename.replace("\\", "/"))
-    if parts.is_absolute() or ".." in parts.parts:
+    if parts.is_absolute() or ".." in parts.parts or PureWindowsPath(entry.filename).drive:
         return Refused(name, "Its name in the archive leads out of the archive.")
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        return Refused(name, "It is a link in the archive, and no file.")
     if entry.flag_bits & 0x1:
         return Refused(name, "It is encrypted in the archive; unpack it first.")
     most = min(LARGEST_FILM, max(ALWAYS_FINE, HIGHEST_RATIO * entry.compress_size))

@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 from kaggle_folder import write_folder
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from served import free_port, running_app
+from served import FLAGS, free_port, running_app
 
 # A busy machine may take long over a film; what never comes still fails.
 expect.set_options(timeout=30_000)
-
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
 @pytest.fixture(scope="session")

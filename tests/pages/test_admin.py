@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from driven import opened, titles
@@ -26,9 +25,9 @@ from cxr.settings import ROOT, settings
 from cxr.training.config import TrainingConfig
 from cxr.training.presets import PRESETS
 from cxr.training.run import METRICS_FILE
+from cxr.ui.addresses import only_this_machine
 from cxr.ui.admin.new_job import command
 from cxr.ui.admin.option_widgets import GROUPS
-from cxr.ui.who import asking, only_this_machine
 
 METRICS = """number,loss,macro_auroc,abnormal_auroc,seconds,learning_rate,films_per_second,waiting
 1,0.61,0.55,0.60,60,0.0004,11.0,0.01
@@ -78,25 +77,6 @@ def section(app: AppTest, name: str) -> AppTest:
 
 def shown_command(app: AppTest) -> list[str]:
     return shlex.split(app.get("code")[0].value)
-
-
-def test_who_is_no_administrator_gets_a_sentence_and_nothing_else(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cxr.ui.who.st.get_option", lambda name: "0.0.0.0")  # noqa: S104 - the case that is refused
-    app = opened("admin")
-    assert not app.exception
-    assert "nobody is an administrator here" in words(app)
-    assert not app.button
-    assert not app.dataframe
-    assert "Admin" not in [title.value for title in app.title]
-
-
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-Ip"])
-def test_through_a_proxy_nobody_is_an_administrator(monkeypatch: pytest.MonkeyPatch, header: str) -> None:
-    monkeypatch.setattr("cxr.ui.who.st.context", SimpleNamespace(headers={"Host": "127.0.0.1:8501"}))
-    assert asking().administrator
-    monkeypatch.setattr("cxr.ui.who.st.context", SimpleNamespace(headers={header: "10.0.0.7"}))
-    assert not asking().administrator
-    assert "came through a proxy" in asking().why
 
 
 @pytest.mark.parametrize(

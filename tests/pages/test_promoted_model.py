@@ -14,10 +14,10 @@ from cxr.settings import settings
 
 
 @pytest.fixture
-def models(changed_settings: pytest.MonkeyPatch, tiny_bundle: Bundle, tmp_path: Path) -> Path:
+def models(changed_settings: pytest.MonkeyPatch, unchecked_bundle: Bundle, tmp_path: Path) -> Path:
     folder = tmp_path / "models"
-    another_model(tiny_bundle, folder / "default")
-    another_model(tiny_bundle, folder / "second", 0.5)
+    another_model(unchecked_bundle, folder / "default")
+    another_model(unchecked_bundle, folder / "second", 0.5)
     changed_settings.setenv("CXR_MODELS_DIR", str(folder))
     changed_settings.setenv("CXR_EVALUATIONS_DIR", str(tmp_path / "evaluations"))
     changed_settings.delenv("CXR_MODEL", raising=False)
@@ -84,13 +84,13 @@ def test_a_damaged_record_stops_the_pages_that_need_a_model_with_a_sentence(app:
 
 
 def test_a_model_that_was_replaced_since_its_promotion_reads_no_film(
-    app: AppTest, models: Path, tiny_bundle: Bundle
+    app: AppTest, models: Path, unchecked_bundle: Bundle
 ) -> None:
     import shutil
 
     promote("second", "Ada", "it finds more")
     shutil.rmtree(models / "second")
-    another_model(tiny_bundle, models / "second", 0.9)
+    another_model(unchecked_bundle, models / "second", 0.9)
     app.run()
     assert not app.exception
     assert "The model second was replaced since it was promoted" in app.error[0].value

@@ -152,21 +152,21 @@ def test_removed_film_leaves_nothing_in_the_session(app):
     assert (session.films, session.answers, session.second_opinions, session.depths) == ({}, {}, {}, {})
 
 
-def test_another_serving_model_reads_all_films_anew(app, changed_settings, tiny_bundle):
+def test_another_serving_model_reads_all_films_anew(app, changed_settings, unchecked_bundle):
     press(app, SAMPLES[0].label)
-    changed_settings.setenv("CXR_MODELS_DIR", str(tiny_bundle.path.parent))
+    changed_settings.setenv("CXR_MODELS_DIR", str(unchecked_bundle.path.parent))
     changed_settings.setenv("CXR_MODEL", "tiny")
     settings.cache_clear()
     app.run()
     assert not app.exception
-    tiny = Engine(tiny_bundle).predict([read_radiograph(SAMPLES[0].read())])[0]
+    tiny = Engine(unchecked_bundle).predict([read_radiograph(SAMPLES[0].read())])[0]
     assert app.dataframe[0].value["Probability"].max() == pytest.approx(tiny.probabilities[1:].max())
     app.switch_page("pages/model_card.py").run()
     assert app.title[0].value == "Model card: tiny"
 
 
-def test_bundle_replaced_under_its_name_is_loaded_anew(app, changed_settings, tiny_bundle, tmp_path):
-    shutil.copytree(tiny_bundle.path, tmp_path / "default")
+def test_bundle_replaced_under_its_name_is_loaded_anew(app, changed_settings, unchecked_bundle, tmp_path):
+    shutil.copytree(unchecked_bundle.path, tmp_path / "default")
     changed_settings.setenv("CXR_MODELS_DIR", str(tmp_path))
     settings.cache_clear()
     press(app, SAMPLES[0].label)
@@ -176,7 +176,7 @@ def test_bundle_replaced_under_its_name_is_loaded_anew(app, changed_settings, ti
     app.run()
     assert not app.exception
     after = app.session_state["read_film_readings"].model
-    assert (before, after) == (tiny_bundle.sha256, load_bundle(tmp_path / "default").sha256)
+    assert (before, after) == (unchecked_bundle.sha256, load_bundle(tmp_path / "default").sha256)
     assert before != after
 
 

@@ -9,6 +9,8 @@ from pydicom.encaps import generate_frames
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless
 
 from cxr.radiograph.codestream import encoded_size
+from scripts.hostile_files.bombs import codestream as main_header
+from scripts.hostile_files.seeds import HEIGHT, WIDTH
 
 LOSSLESS_HEAD = struct.pack(">HHHBHHB", 0xFFD8, 0xFFC3, 11, 12, 48, 64, 1) + b"\1\x11\0"
 HUFFMAN_TABLE = b"\xff\xc4\0\3\0"
@@ -75,3 +77,22 @@ def test_noise_ends_without_error():
     rng = np.random.default_rng(0)
     for length in range(2, 200):
         encoded_size(b"\xff\xd8" + rng.bytes(length))
+
+
+def box(kind: bytes, body: bytes, wide: bool = False) -> bytes:
+    """A box of a JP2 file (ISO 15444-1 I.4), by its short or its long length."""
+    if wide:
+        return struct.pack(">I4sQ", 1, kind, len(body) + 16) + body
+    return struct.pack(">I4s", len(body) + 8, kind) + body
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_size_of_a_jp2_file_is_that_of_its_codestream_box(wide):
+    decoy = box(b"uuid", bytes(16) + main_header(HEIGHT, WIDTH, 64), wide)
+    data = box(b"jP  ", b"\r\n\x87\n") + decoy + box(b"jp2c", main_header(300, 200, 64), wide)
+    assert encoded_size(data) == (300, 200)
+
+
+@pytest.mark.parametrize("length", [0, 2, 7, 2**31])
+def test_jp2_file_without_codestream_has_no_size(length):
+    assert encoded_size(struct.pack(">I4s", length, b"jP  ") + bytes(60)) is None

@@ -1,5 +1,6 @@
 """DICOM files that are refused: each with a sentence, before anything large is decoded, and without the patient."""
 
+import contextlib
 import io
 import struct
 
@@ -17,6 +18,7 @@ from pydicom.uid import (
 )
 
 from cxr.radiograph import UnreadableFilm, read_radiograph
+from cxr.radiograph.header import header
 
 SYNTAX = b"\x02\x00\x10\x00UI"
 SOP_CLASS = b"\x08\x00\x16\x00UI"
@@ -174,3 +176,23 @@ def test_damage_anywhere_is_a_film_or_a_refusal(syntax, dicom, ramp):
         except UnreadableFilm:
             continue
         assert film.pixels.shape == (film.facts.height, film.facts.width)
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        SYNTAX, SOP_CLASS, MODALITY, b"\x20\x00\x0d\x00UI", b"\x28\x00\x04\x00CS", b"\x28\x00\x50\x10DS",
+        b"\x28\x00\x02\x00US",
+    ],
+    ids=["syntax", "class", "modality", "study", "photometric", "window", "samples"],
+)  # fmt: skip
+@pytest.mark.parametrize("vr", [b"SQ", b"PN", b"AT", b"UL", b"OB", b"FD", b"UN", b"DA", b"IS", b"LO"])
+def test_element_of_another_type_is_a_film_or_a_refusal(element, vr, dicom, ramp):
+    whole = dicom(ramp, StudyInstanceUID="1.2.3.4")
+    data = whole.replace(element, element[:4] + vr)
+    assert data != whole
+    # Of a sequence of which only the length is right, also with an element in it whose own length is wrong.
+    for other in (data, data.replace(b"MONOCHROME2", b"\xfe\xff\x00\xe0\xff\xff\xff\xff\x08\x00\x08")):
+        assert header(other).directory in (False, True)
+        with contextlib.suppress(UnreadableFilm):
+            assert read_radiograph(other).facts.photometric in ("MONOCHROME1", "MONOCHROME2")

@@ -17,6 +17,7 @@ from cxr.model.bundle import CARD_FILE, Bundle
 from cxr.model.card import Card
 from cxr.model.engine import Prediction
 from cxr.radiograph import Radiograph
+from cxr.radiograph.scope import ScopeModel
 from cxr.settings import ROOT
 
 SIDE = 48
@@ -82,6 +83,7 @@ class Brightness:
         card = card or CARD.model_copy(update={"operating_points": points})
         self.bundle = Bundle(Path(name), card, hashlib.sha256(name.encode()).hexdigest())
         self.seen = 0
+        self.scope: ScopeModel | None = None
 
     def predict(self, films: Sequence[Radiograph]) -> list[Prediction]:
         self.seen += len(films)
@@ -97,4 +99,5 @@ class Brightness:
         maps = np.arange(2 * 3 * len(columns), dtype=np.float32).reshape(2, 3, -1)
         bias = np.linspace(0, 1, len(columns), dtype=np.float32)
         square = np.full((8, 8), 255 * level, np.float32)
-        return Prediction(maps.mean((0, 1)), probabilities, maps, bias, square, columns)
+        features = np.full(4, level, np.float32)
+        return Prediction(maps.mean((0, 1)), probabilities, maps, bias, square, columns, features)

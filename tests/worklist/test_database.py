@@ -20,6 +20,7 @@ from cxr.settings import ROOT, settings
 from cxr.worklist import database as module
 from cxr.worklist.database import Database, DatabaseUnavailable, opened
 from cxr.worklist.migrations import newest
+from cxr.worklist.studies import study
 from cxr.worklist.tables import Base, Study
 from scripts.throwaway_postgres import statement
 
@@ -248,6 +249,17 @@ def test_tables_of_something_else_are_left_alone(bare: URL, tmp_path: Path) -> N
     engine.dispose()
 
 
+STUDY_OF_THEN = (
+    "INSERT INTO study (key, name, arrived, status, critical, findings) "
+    "VALUES ('k', 'a.png', '2026-03-02 12:00:00+00:00', 'waiting', '[]', '[]')",
+    "INSERT INTO film (study_id, sha256, name, source, size, arrived, state, reason, attempts, facts, warnings) "
+    "VALUES (1, '1', 'a.png', 'drop', 1, '2026-03-02 12:00:00+00:00', 'scored', NULL, 0, '{}', '[]')",
+    "INSERT INTO film (study_id, sha256, name, source, size, arrived, state, reason, attempts, facts, warnings) "
+    "VALUES (1, '2', 'b.png', 'drop', 1, '2026-03-02 12:00:00+00:00', 'not analysed', 'No.', 0, '{}', '[]')",
+)
+"""Rows as the first schema had them, which today's tables would not write."""
+
+
 def test_an_older_schema_is_brought_up_to_date(bare: URL, tmp_path: Path) -> None:
     from alembic import command
 
@@ -257,12 +269,22 @@ def test_an_older_schema_is_brought_up_to_date(bare: URL, tmp_path: Path) -> Non
     with found._writer.connect() as connection, connection.begin():
         _config().attributes["connection"] = connection
         command.upgrade(_config(), "v1_worklist")
-    number = add_study(found, "of then", abnormal=0.5)
+        for statement_ in STUDY_OF_THEN:
+            connection.exec_driver_sql(statement_)
     found.dispose()
     found = opened(bare, tmp_path)
     with found.reading() as session:
         assert session.execute(text("SELECT version_num FROM alembic_version")).scalar() == newest() != "v1_worklist"
-        assert len(session.get_one(Study, number).films) == 1
+    film, other = study(found, 1).films
+    # What has come since is as if nobody had said anything of it.
+    assert (film.state, film.refused_as, film.placement.steps, film.settled, film.seems) == (
+        "scored",
+        None,
+        (),
+        False,
+        None,
+    )
+    assert (other.state, other.reason, other.refused_as) == ("not analysed", "No.", None)
     found.dispose()
 
 

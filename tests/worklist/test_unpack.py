@@ -1,9 +1,12 @@
 """Archives: what is in them, one file at a time, and those that mean harm."""
 
 import io
+import struct
 import tracemalloc
 import zipfile
+import zlib
 
+import numpy as np
 import pytest
 from small_films import dicom, png
 
@@ -109,3 +112,102 @@ def test_a_damaged_entry_does_not_stop_the_others():
     first, second = expand("a.zip", bytes(data))
     assert isinstance(first, Refused) and "damaged" in first.reason
     assert second == Unpacked("a.zip/b.png", png(0.2))
+
+
+def test_links_and_drives_are_refused_and_the_others_are_not():
+    link = zipfile.ZipInfo("film.png")
+    link.create_system, link.external_attr = 3, 0o120777 << 16
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+        archive.writestr("C:\\windows\\film.png", png(0.1))
+        archive.writestr("good.png", png(0.2))
+    first, second, third = expand("a.zip", stream.getvalue())
+    assert isinstance(first, Refused) and "is a link" in first.reason
+    assert isinstance(second, Refused) and "leads out" in second.reason
+    assert third == Unpacked("a.zip/good.png", png(0.2))
+
+
+def entry(offset, kernel, name, extra=b"", packed=None):
+    """A line of the table of contents, and the head of the entry itself, of a deflated file of a packed size."""
+    size = len(kernel) if packed is None else packed
+    common = struct.pack("<HHHHHIIIHH", 20, 0, 8, 0, 0, 0, size, 10**6, len(name), len(extra))
+    central = b"PK\x01\x02" + struct.pack("<H", 20) + common + struct.pack("<HHHII", 0, 0, 0, 0, offset) + name + extra
+    return central, b"PK\x03\x04" + common + name + extra
+
+
+def ended(body, central, count, size=None):
+    end = struct.pack("<HHHHIIH", 0, 0, count, count, len(central) if size is None else size, len(body), 0)
+    return body + central + b"PK\x05\x06" + end
+
+
+def test_a_zip_whose_entries_hold_each_other_is_refused():
+    """As in D. Fifield's better bomb: each entry's data begins with the head of the next; all share one kernel."""
+    kernel = zlib.compress(bytes(10**6), 9)[2:-4]
+    body, central = b"", b""
+    heads = [entry(0, b"", b"%d" % number)[1] for number in range(50)]
+    for number, head in enumerate(heads):
+        rest = sum(map(len, heads[number + 1 :])) + len(kernel)
+        line, head = entry(len(body), b"", b"%d" % number, packed=rest)
+        central, body = central + line, body + head
+    assert "overlap" in only(ended(body + kernel, central, len(heads)))
+
+
+def test_a_zip_whose_entries_hide_each_other_in_their_extra_fields_is_refused():
+    kernel = zlib.compress(bytes(10**6), 9)[2:-4]
+    body, central = b"", b""
+    for number in range(20):
+        line, head = entry(len(body), kernel, b"%d" % number)
+        central, body = central + line, body + head
+    assert "overlap" in only(ended(body + kernel, central, 20))
+
+
+@pytest.mark.parametrize("count", [0, 1, 65_535])
+def test_a_wrong_number_of_entries_is_no_matter_or_refused(count):
+    data = bytearray(zipped({"a.png": png(0.1), "b.png": png(0.2)}))
+    at = data.rindex(b"PK\x05\x06")
+    data[at + 8 : at + 12] = struct.pack("<HH", count, count)
+    found = list(expand("a.zip", bytes(data)))
+    assert all(isinstance(part, Refused) or part.data in (png(0.1), png(0.2)) for part in found)
+    assert len(found) <= 2
+
+
+@pytest.mark.parametrize("offset", [12, 16])
+@pytest.mark.parametrize("value", [0, 3, 2**32 - 2])
+def test_a_table_of_contents_that_is_elsewhere_is_refused(offset, value):
+    data = bytearray(zipped({"a.png": png(0.1)}))
+    at = data.rindex(b"PK\x05\x06")
+    data[at + offset : at + offset + 4] = struct.pack("<I", value)
+    for part in expand("a.zip", bytes(data)):
+        assert isinstance(part, Refused) or part.data == png(0.1)
+
+
+def test_a_huge_table_of_contents_is_not_read():
+    """40 MB of entries without data would be 700,000 objects; the list is refused by its size."""
+    line = entry(0, b"", b"a" * 12)[0]
+    central = line * (40 * 2**20 // len(line))
+    data = ended(b"PK\x03\x04", central, 65_535)
+    tracemalloc.start()
+    assert "more than the 20000 files" in only(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 4000 + ".png", "<script>alert(1)</script>.png", "a\nb.png", "\u202egnp.exe", "=1+1.png"]
+)
+def test_odd_names_do_no_harm(name):
+    (part,) = expand("a.zip", zipped({name: png(0.1)}))
+    assert isinstance(part, Unpacked) and part.data == png(0.1)
+
+
+def test_any_damage_to_an_archive_gives_films_or_refusals():
+    whole = zipped({"a.png": png(0.1), "b/c.png": png(0.2)})
+    rng = np.random.default_rng(5)
+    for _ in range(1500):
+        data = bytearray(whole)
+        for place in rng.integers(0, len(data), rng.integers(1, 6)):
+            data[place] = rng.integers(256)
+        for part in expand("a.zip", bytes(data)):
+            assert isinstance(part, Refused | Unpacked)

@@ -18,7 +18,7 @@ from cxr.ui.admin.samples_view import show_samples
 from cxr.ui.admin.selection import MODELS, NEW, chosen_job, forget_job, open_next
 from cxr.ui.admin.wording import COLOURS, ICONS, moment, progress, share_done
 from cxr.ui.chart import show_chart
-from cxr.ui.who import Person
+from cxr.ui.identity import Person
 from cxr.ui.words import plain
 
 EVERY_SECONDS: Final = 2

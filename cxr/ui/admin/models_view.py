@@ -12,10 +12,11 @@ from cxr.evaluation.words import interval
 from cxr.model.bundle import CARD_FILE, BundleRejected, bundle_names, bundle_path
 from cxr.promotion import PromotionRefused, gate_report, going_back, promote, roll_back
 from cxr.registry import Check, GateReport, Model
+from cxr.report.csv_cells import harmless_table
 from cxr.settings import settings
 from cxr.ui.admin.cards import card_of
 from cxr.ui.admin.confirm import perform
-from cxr.ui.who import Person
+from cxr.ui.identity import Person
 from cxr.ui.words import plain
 
 CANDIDATE: Final = "candidate"
@@ -44,7 +45,8 @@ def show_models(person: Person) -> None:
             f"The operator has set CXR_MODEL to {plain(serving)}: it serves whatever is promoted.",
             icon=":material/lock:",
         )
-    st.dataframe(pd.DataFrame([_row(name, serving) for name in bundle_names()]), hide_index=True, height="content")
+    models = pd.DataFrame([_row(name, serving) for name in bundle_names()])
+    st.dataframe(harmless_table(models), hide_index=True, height="content")
     st.subheader("The gate", anchor=False)
     if not candidates:
         st.info("There is no candidate. A finished job makes one.", icon=":material/inbox:")
@@ -57,19 +59,21 @@ def show_models(person: Person) -> None:
         st.caption("Nothing was promoted yet.")
         return
     st.dataframe(
-        pd.DataFrame(
-            [
-                {
-                    "When": entry.when.replace("T", " ").removesuffix("+00:00") + " UTC",
-                    "Who": entry.who,
-                    "What": entry.action,
-                    "From": entry.from_model.name,
-                    "To": entry.to_model.name,
-                    "Why": entry.why,
-                    "Gate": "" if entry.gate is None else _summary(entry.gate),
-                }
-                for entry in reversed(history)
-            ]
+        harmless_table(
+            pd.DataFrame(
+                [
+                    {
+                        "When": entry.when.replace("T", " ").removesuffix("+00:00") + " UTC",
+                        "Who": entry.who,
+                        "What": entry.action,
+                        "From": entry.from_model.name,
+                        "To": entry.to_model.name,
+                        "Why": entry.why,
+                        "Gate": "" if entry.gate is None else _summary(entry.gate),
+                    }
+                    for entry in reversed(history)
+                ]
+            )
         ),
         hide_index=True,
         height="content",

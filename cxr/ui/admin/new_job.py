@@ -21,7 +21,7 @@ from cxr.ui.admin.cards import card_of
 from cxr.ui.admin.confirm import perform
 from cxr.ui.admin.option_widgets import GROUPS, option_widgets
 from cxr.ui.admin.selection import choose_job
-from cxr.ui.who import Person
+from cxr.ui.identity import Person
 from cxr.ui.words import plain
 
 FORM: Final = "new-job"

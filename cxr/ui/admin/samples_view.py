@@ -7,6 +7,7 @@ import streamlit as st
 from cxr import jobs
 from cxr.findings import CATEGORIES, FINDING_INDICES, NO_FINDING_INDEX, display_name
 from cxr.jobs import Job
+from cxr.report.csv_cells import harmless_table
 from cxr.ui.chart import BLUE, GREY, Chart, draw, show_chart
 
 TOP = 3
@@ -43,16 +44,18 @@ def show_samples(job: Job) -> None:
     table = pd.DataFrame(scores, columns=list(found.image_ids)).assign(Epoch=list(found.epochs))
     show_chart(Chart("sample-scores", figure, table, "Abnormal score of each sample film by epoch."))
     st.dataframe(
-        pd.DataFrame(
-            [
-                {
-                    "Film": image_id,
-                    "Labels": ", ".join(display_name(CATEGORIES[c]) for c in np.flatnonzero(found.labels[k])),
-                    "Abnormal score": float(scores[-1, k]),
-                    "Highest findings": _highest(found.probabilities[-1, k]),
-                }
-                for k, image_id in enumerate(found.image_ids)
-            ]
+        harmless_table(
+            pd.DataFrame(
+                [
+                    {
+                        "Film": image_id,
+                        "Labels": ", ".join(display_name(CATEGORIES[c]) for c in np.flatnonzero(found.labels[k])),
+                        "Abnormal score": float(scores[-1, k]),
+                        "Highest findings": _highest(found.probabilities[-1, k]),
+                    }
+                    for k, image_id in enumerate(found.image_ids)
+                ]
+            )
         ),
         hide_index=True,
         height="content",

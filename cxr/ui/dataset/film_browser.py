@@ -10,8 +10,10 @@ import streamlit as st
 from cxr.dataset.index import FilmStore
 from cxr.dataset.table import FilmTable
 from cxr.findings import CATEGORIES, display_name
+from cxr.report.csv_cells import csv_text, harmless_table
 from cxr.ui.dataset.film_detail import FILM, open_film, show_film_of_set
 from cxr.ui.dataset.film_grid import film_grid, thumbs
+from cxr.ui.downloads import lasting
 from cxr.ui.words import plain
 
 PICTURES: Final = 24
@@ -73,7 +75,7 @@ def show_browser(table: FilmTable, store: FilmStore | None, rows: np.ndarray) ->
         _show_rows(table, ordered)
     st.download_button(
         f"All {len(ordered):,} rows (CSV)",
-        lambda: _listed(table, ordered).to_csv(index=False),
+        lasting(lambda: csv_text(_listed(table, ordered)), "films.csv", "text/csv"),
         "films.csv",
         "text/csv",
         icon=":material/download:",
@@ -128,7 +130,7 @@ def _show_rows(table: FilmTable, ordered: np.ndarray) -> None:
     shown = _listed(table, np.array(_page(ordered, ROWS), int))
     with place:
         chosen = st.dataframe(
-            shown,
+            harmless_table(shown),
             hide_index=True,
             on_select="rerun",
             selection_mode="single-row",

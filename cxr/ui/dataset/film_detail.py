@@ -12,7 +12,8 @@ from cxr.dataset.shards import Record
 from cxr.dataset.table import FILM_SIDE, UNKNOWN, FilmTable
 from cxr.dataset.tfrecord import UnreadableShard
 from cxr.findings import display_name
-from cxr.radiograph import FullDepth, UnreadableFilm, full_depth
+from cxr.radiograph import FullDepth, UnreadableFilm
+from cxr.radiograph.isolated import decoder
 from cxr.ui.dataset.film_grid import film_grid, thumbs
 from cxr.ui.readings import CHOSEN, Film, readings, take_in
 from cxr.ui.viewer import Box, ViewerFilm, film_viewer
@@ -108,7 +109,7 @@ def _viewer_film(table: FilmTable, row: int, record: Record) -> ViewerFilm:
 @st.cache_resource(max_entries=6, show_spinner=False)
 def _depth(digest: str, _image: bytes) -> FullDepth:
     # `digest` is the cache's key.
-    return full_depth(_image)
+    return decoder().full_depth(_image)
 
 
 def _previous(table: FilmTable, store: FilmStore, row: int) -> ViewerFilm | None:

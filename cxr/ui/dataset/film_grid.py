@@ -12,7 +12,8 @@ from cxr.dataset.index import FilmStore
 from cxr.dataset.table import UNKNOWN, FilmTable
 from cxr.dataset.tfrecord import UnreadableShard
 from cxr.findings import display_name
-from cxr.radiograph import UnreadableFilm, thumbnail
+from cxr.radiograph import UnreadableFilm
+from cxr.radiograph.isolated import decoder
 
 HERE: Final = Path(__file__).resolve().parent
 SIDE: Final = 240
@@ -48,7 +49,7 @@ class Thumb:
 def _picture(shard: str, changed: int, offset: int, _store: FilmStore, _row: int) -> tuple[str, str]:
     # `shard`, `changed` and `offset` are for the cache's key.
     try:
-        small = thumbnail(_store.read(_row).image, SIDE)
+        small = decoder().thumbnail(_store.read(_row).image, SIDE)
     except (UnreadableShard, UnreadableFilm) as error:
         return "", str(error)
     return f"data:image/jpeg;base64,{base64.b64encode(small).decode()}", ""

@@ -8,6 +8,7 @@ import streamlit as st
 from cxr.evaluation.words import interval
 from cxr.findings import display_name
 from cxr.model.bundle import Bundle
+from cxr.report.csv_cells import harmless_table
 from cxr.ui.chart import show_chart
 from cxr.ui.evaluation.agreement_charts import change_chart, kappa_chart, time_chart
 from cxr.ui.words import plain
@@ -119,7 +120,7 @@ def _show_all(rows: list[Agreement], found: Readings, stage: Stage) -> None:
         }
         for row in rows
     ]
-    st.dataframe(pd.DataFrame(table), hide_index=True, alt="Readers and model, question by question")
+    st.dataframe(harmless_table(pd.DataFrame(table)), hide_index=True, alt="Readers and model, question by question")
     st.caption(
         "A reader who says that there is no finding has said so of each. What a reader did not mention, what one was "
         "unsure of, and a verdict of uncertain are not compared. Intervals: 95%, bootstrap over patients. Kappa is "

@@ -9,6 +9,7 @@ from cxr.evaluation.scored import ScoredFilms
 from cxr.report.evaluation import document
 from cxr.report.html import to_html
 from cxr.report.pdf import to_pdf
+from cxr.ui.downloads import lasting
 
 
 def show_downloads(name: str, report: Report, films: ScoredFilms) -> None:
@@ -22,7 +23,7 @@ def show_downloads(name: str, report: Report, films: ScoredFilms) -> None:
         for kind, (mime, make) in kinds.items():
             st.download_button(
                 f"Report ({kind.upper()})",
-                make,
+                lasting(make, f"{name}-report.{kind}", mime),
                 f"{name}-report.{kind}",
                 mime,
                 icon=":material/download:",

@@ -157,8 +157,13 @@ def _linked(packed: Packed, place: str) -> dict[str, Any]:
 
     Streamlit keeps a file as long as the last run of a session named it for its place, so every run names it anew; the
     address follows from the content, and stays.
+
+    Of a file over 1 MB Streamlit looks at the length, the beginning, the middle and the end only, so two films could
+    get one address, and a reader the film of another. It takes the name into account too: that stands for the whole.
     """
-    url = get_instance().media_file_mgr.add(packed.data, "application/octet-stream", f"film_viewer/{place}")
+    url = get_instance().media_file_mgr.add(
+        packed.data, "application/octet-stream", f"film_viewer/{place}", file_name=packed.mark
+    )
     base = str(st.get_option("server.baseUrlPath") or "").strip("/")
     return {
         "url": f"/{base}{url}" if base else url,

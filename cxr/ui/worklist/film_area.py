@@ -10,7 +10,9 @@ from cxr.evaluation.report import Report
 from cxr.findings import FINDINGS, display_name
 from cxr.model.heatmap import supporting_map
 from cxr.radiograph import UnreadableFilm
-from cxr.radiograph.full_depth import FullDepth, full_depth
+from cxr.radiograph.full_depth import FullDepth
+from cxr.radiograph.isolated import decoder
+from cxr.radiograph.placement import Placement
 from cxr.ui.evaluation.source import report_of
 from cxr.ui.viewer import ViewerFilm, film_viewer
 from cxr.ui.words import map_note, plain
@@ -20,12 +22,14 @@ from cxr.worklist.film_folder import FilmFolder, FilmLost
 from cxr.worklist.studies import FilmRow, StudyRow, previous_studies
 
 HEIGHT: Final = "max(560px, calc(100vh - 180px))"
+LOWER: Final = "max(500px, calc(100vh - 226px))"
+"""Of the viewer; and below a line that says that the film seems to lie wrong."""
 
 
 @st.cache_resource(max_entries=6, show_spinner="Reading the film")
-def _depth(root: str, sha256: str, _films: FilmFolder) -> FullDepth:
-    # `root` and `sha256` are the cache's key; the bytes of a film never change.
-    return full_depth(_films.bytes(sha256))
+def _depth(root: str, sha256: str, placement: Placement, _films: FilmFolder) -> FullDepth:
+    # The others are the cache's key; the bytes of a film never change.
+    return placement.depth(decoder().full_depth(_films.bytes(sha256)))
 
 
 def show_film(
@@ -56,7 +60,8 @@ def show_film(
             beside = _viewer_film(films, earlier.films[0])
         except (UnreadableFilm, FilmLost, OSError) as error:
             st.warning(f"The previous film can't be shown. {_sentence(error)}", icon=":material/broken_image:")
-    film_viewer(shown, "worklist-viewer", previous=beside, finding=finding, height=HEIGHT, keys=keys)
+    height = HEIGHT if film.seems is None else LOWER
+    film_viewer(shown, "worklist-viewer", previous=beside, finding=finding, height=height, keys=keys)
 
 
 def _sentence(error: Exception) -> str:
@@ -109,7 +114,7 @@ def _report(said: StudySaid | None) -> Report | None:
 def _viewer_film(
     films: FilmFolder, film: FilmRow, said: FilmSaid | None = None, report: Report | None = None
 ) -> ViewerFilm:
-    depth = _depth(str(films.root), film.sha256, films)
+    depth = _depth(str(films.root), film.sha256, film.placement, films)
     maps: dict[str, np.ndarray | None] = {}
     captions: dict[str, str] = {}
     notes: dict[str, str] = {}
@@ -122,7 +127,8 @@ def _viewer_film(
             notes[name] = map_note(name, report, empty=grid is None)
             captions[name] = f"{display_name(name)}, {_probability(said, name):.3f}{_flag(said, name)}"
     return ViewerFilm(
-        id=film.sha256, title=film.name, depth=depth, heatmaps=maps, map_shift=shift,
+        # One that was turned is another film to the viewer, which remembers where it was zoomed in.
+        id="-".join((film.sha256, *film.placement.steps)), title=film.name, depth=depth, heatmaps=maps, map_shift=shift,
         captions=captions, notes=notes, square=square,
     )  # fmt: skip
 

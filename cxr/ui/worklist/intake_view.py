@@ -6,6 +6,7 @@ from typing import Final
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from cxr.ui.uploads import let_go
 from cxr.ui.words import plain
 from cxr.worklist.database import Database, DatabaseUnavailable
 from cxr.worklist.film_folder import FilmFolder
@@ -53,6 +54,7 @@ def show_intake(db: Database, films: FilmFolder, who: str) -> None:
         _take_in(db, films, uploads, number, who)
         # What lay in the uploader is in the worklist now; the next run shows an empty one.
         st.session_state[UPLOADER] = number + 1
+        let_go(uploads)
         st.rerun()
     if CAME in st.session_state:
         _show_came(st.session_state[CAME])

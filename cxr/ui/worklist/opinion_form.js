@@ -42,7 +42,7 @@ function findingRow(row, state) {
     name.onclick = () => state.send(`map ${row.name}`)
   } else name.disabled = true
   line.append(name)
-  if (state.data.informed) {
+  if (modelSaid(state.data)) {
     const model = made("span", "model")
     if (row.probability === null) model.append(made("span", "small", "not in this model"))
     else {
@@ -92,10 +92,15 @@ function drawTop(state) {
   return top
 }
 
+// Whether the model said anything of the study that the reader may see: of one that was not analysed it did not.
+function modelSaid(data) {
+  return data.informed && data.rows.some((row) => row.probability !== null)
+}
+
 function drawHead(state) {
   const head = made("div", "head")
   head.append(made("span", "", "Finding"))
-  if (state.data.informed) head.append(made("span", "model", state.data.likelihood))
+  if (modelSaid(state.data)) head.append(made("span", "model", state.data.likelihood))
   const rest = made("button", "rest", "Others absent")
   rest.type = "button"
   rest.title = "Mark every finding without a mark as absent"

@@ -6,13 +6,14 @@ from typing import Any
 
 import streamlit as st
 
-from cxr.classify import as_json
+from cxr.classify import UNREADABLE, as_json
 from cxr.findings import display_name
 from cxr.model.heatmap import supporting_map
-from cxr.radiograph import read_radiograph
+from cxr.radiograph.isolated import decoder
 from cxr.report.draft import report_text
 from cxr.report.study_report import ModelSaid, PrintedFilm, study_pdf
 from cxr.ui.admin.confirm import ask
+from cxr.ui.downloads import lasting
 from cxr.ui.words import plain
 from cxr.ui.worklist.desk import open_study
 from cxr.ui.worklist.said import FilmSaid, StudySaid
@@ -32,6 +33,7 @@ class _Record:
     name: str
     warnings: tuple[str, ...]
     milliseconds: float
+    corrected: tuple[str, ...]
 
 
 def show_paper(
@@ -69,20 +71,19 @@ def show_paper(
             key=f"worklist-overlays-{study.id}",
             disabled=not flagged,
         )
+        pdf, result = (f"study-{study.id}.pdf", "application/pdf"), (f"study-{study.id}.json", "application/json")
         with st.container(horizontal=True):
             st.download_button(
                 "Study (PDF)",
-                lambda: _pdf(db, films, study, said, reader, overlays),
-                f"study-{study.id}.pdf",
-                "application/pdf",
+                lasting(lambda: _pdf(db, films, study, said, reader, overlays), *pdf),
+                *pdf,
                 icon=":material/download:",
                 on_click="ignore",
             )
             st.download_button(
                 "Result (JSON)",
-                lambda: _json(db, study, said, reader),
-                f"study-{study.id}.json",
-                "application/json",
+                lasting(lambda: _json(db, study, said, reader), *result),
+                *result,
                 icon=":material/download:",
                 on_click="ignore",
                 disabled=said is None,
@@ -105,10 +106,10 @@ def _pdf(
 ) -> bytes:
     given = {film.id: None if said is None else said.of(film) for film in study.films}
     printed = {
-        film.id: _printed(films, film.sha256, given[film.id], overlays)
+        film.id: _printed(films, film, given[film.id], overlays)
         for film in study.films
-        # One that is to be scored anew was read before.
-        if film.state == FilmState.SCORED or given[film.id] is not None
+        # One that is to be scored anew was read before, and so was one that a scope check refused.
+        if film.state == FilmState.SCORED or given[film.id] is not None or film.refused_as not in (None, UNREADABLE)
     }
     verdicts = {film: one.verdict for film, one in given.items() if one is not None and one.verdict is not None}
     model = None
@@ -119,9 +120,10 @@ def _pdf(
     return document
 
 
-def _printed(films: FilmFolder, sha256: str, said: FilmSaid | None, overlays: list[str]) -> PrintedFilm:
-    grey = read_radiograph(films.bytes(sha256)).grey
-    stored = None if said is None else films.result(sha256, said.result.model)
+def _printed(films: FilmFolder, film: FilmRow, said: FilmSaid | None, overlays: list[str]) -> PrintedFilm:
+    whole = decoder().read(films.bytes(film.sha256))
+    grey = film.placement.film(whole).grey
+    stored = None if said is None else films.result(film.sha256, said.result.model)
     if stored is None:
         return PrintedFilm(grey)
     maps = {name: supporting_map(stored.prediction.evidence(name)) for name in overlays}
@@ -132,9 +134,11 @@ def _film_json(film: FilmRow, name: str, said: StudySaid | None) -> dict[str, An
     """The record of a film. What its file is called stays here: it may be a patient's name."""
     given = None if said is None else said.of(film)
     if said is not None and said.bundle is not None and given is not None and given.verdict is not None:
-        answer = as_json(_Record(name, film.warnings, given.result.milliseconds), given.verdict, said.bundle)
+        answer = as_json(
+            _Record(name, film.warnings, given.result.milliseconds, film.placement.steps), given.verdict, said.bundle
+        )
     elif film.state == FilmState.REFUSED:
-        answer = {"file": name, "status": "refused", "reason": film.reason}
+        answer = {"file": name, "status": "refused", "reason": film.reason, "kind": film.refused_as}
     else:
         answer = {"file": name, "status": "no verdict" if film.state == FilmState.SCORED else "waiting"}
     return answer | {"sha256": film.sha256}

@@ -6,12 +6,11 @@ from typing import Final
 import streamlit as st
 
 from cxr.settings import settings
-from cxr.ui.who import asking
+from cxr.ui.identity import LONGEST, Person
 
 READER: Final = "worklist-reader"
 BLIND: Final = "worklist-blind"
 PARAMETERS: Final = {READER: "reader", BLIND: "blind"}
-LONGEST: Final = 80
 
 
 @dataclass(frozen=True)
@@ -19,26 +18,28 @@ class Reader:
     """Who reads, under which name, and whether he wants to see the film before the verdict.
 
     Attributes:
-        name: "" where nobody knows it: several may be at the app, and none has said who he is.
+        person: who is asking.
+        name: the person's own where they logged in; on one's own machine whatever they say it is.
     """
 
+    person: Person
     name: str
     blind: bool
 
 
-def reader() -> Reader:
-    """Who reads in this session. There is no login: on one's own machine the account that runs the app, unless he says
-    another name; elsewhere only who says his name."""
-    kept = {key: _kept(key, parameter) for key, parameter in PARAMETERS.items()}
-    name = " ".join("".join(c if c.isprintable() else " " for c in kept[READER]).split())[:LONGEST]
-    person = asking()
-    if not name and person.administrator:
-        name = person.name
-    return Reader(name, kept[BLIND] == "1" if kept[BLIND] else settings().blind_first)
+def reader(person: Person) -> Reader:
+    """Who reads in this session: who logged in; without a login the account that runs the app, unless he says another
+    name."""
+    blind = _kept(BLIND)
+    name = ""
+    if person.login is None:
+        name = " ".join("".join(c if c.isprintable() else " " for c in _kept(READER)).split())[:LONGEST]
+    return Reader(person, name or person.name, blind == "1" if blind else settings().blind_first)
 
 
-def _kept(key: str, parameter: str) -> str:
+def _kept(key: str) -> str:
     """What the session keeps, or after a reload the address; both know it from then on."""
+    parameter = PARAMETERS[key]
     if key not in st.session_state:
         st.session_state[key] = str(st.query_params.get(parameter, ""))
     value = str(st.session_state[key])
@@ -54,18 +55,20 @@ def show_reader(who: Reader) -> None:
     name, blind = f"{READER}-field", f"{BLIND}-field"
 
     def changed() -> None:
-        st.session_state[READER] = st.session_state[name].strip()
+        st.session_state[READER] = st.session_state.get(name, "").strip()
         st.session_state[BLIND] = "1" if st.session_state[blind] else "0"
 
-    st.text_input(
-        "Reading as",
-        # As a default, and not put into the session: a browser that missed the one run that says so would send back "".
-        value=who.name,
-        key=name,
-        max_chars=LONGEST,
-        on_change=changed,
-        help="The app has no login. Under this name you claim studies, and your readings and the audit trail have it.",
-    )
+    if who.person.login is None:
+        st.text_input(
+            "Reading as",
+            # As a default, and not put into the session: a browser that missed the one run that says so would send
+            # back "".
+            value=who.name,
+            key=name,
+            max_chars=LONGEST,
+            on_change=changed,
+            help="There is no login. Under this name you claim studies, and your readings and the audit trail have it.",
+        )
     st.toggle(
         "Blind first",
         value=who.blind,

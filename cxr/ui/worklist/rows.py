@@ -8,7 +8,8 @@ from typing import Final
 import streamlit as st
 
 from cxr.findings import display_name
-from cxr.radiograph import thumbnail
+from cxr.radiograph.isolated import decoder
+from cxr.radiograph.placement import Placement
 from cxr.settings import settings
 from cxr.ui.words import title_of
 from cxr.ui.worklist.study_list import Row
@@ -25,19 +26,20 @@ HIDDEN: Final = "Hidden until you have given your own reading."
 
 
 @st.cache_data(max_entries=5000, show_spinner=False)
-def _picture(root: str, sha256: str, _films: FilmFolder) -> str:
-    # `root` and `sha256` are the cache's key; a film's thumbnail never changes.
+def _picture(root: str, sha256: str, placement: Placement, waits: bool, _films: FilmFolder) -> str:
+    # The others are the cache's key: until a film that was turned is scored anew, its thumbnail is that of before.
     stored = _films.thumbnail(sha256)
     if stored is None:
         raise LookupError
-    return f"data:image/jpeg;base64,{base64.b64encode(thumbnail(bytes(stored), SIDE)).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(decoder().thumbnail(stored, SIDE)).decode()}"
 
 
 def picture_of(study: StudyRow, films: FilmFolder) -> str:
     """The thumbnail of a study's first film as a data URL; empty where there is none, or none yet."""
     for film in study.films:
         try:
-            return _picture(str(films.root), film.sha256, films)
+            waits = film.state in (FilmState.QUEUED, FilmState.SCORING)
+            return _picture(str(films.root), film.sha256, film.placement, waits, films)
         except LookupError:
             continue
     return ""

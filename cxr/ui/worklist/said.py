@@ -12,6 +12,7 @@ from cxr.ui.admin.cards import card_of
 from cxr.worklist.columns import point_of
 from cxr.worklist.database import Database
 from cxr.worklist.opinions import Said
+from cxr.worklist.status import FilmState
 from cxr.worklist.studies import FilmRow, ResultRow, StudyRow, latest_result
 
 
@@ -59,7 +60,9 @@ def said_of(db: Database, study: StudyRow) -> StudySaid | None:
     """What the model said whose numbers the list shows; None where no film was analysed."""
     if study.model is None:
         return None
-    found = [(film, latest_result(db, film.id, study.model)) for film in study.films]
+    # Of a film that was refused since, nothing that was said of it before holds.
+    analysed = [film for film in study.films if film.state != FilmState.REFUSED]
+    found = [(film, latest_result(db, film.id, study.model)) for film in analysed]
     results = [(film, result) for film, result in found if result is not None]
     if not results:
         return None

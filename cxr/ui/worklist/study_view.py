@@ -9,6 +9,7 @@ from cxr.findings import FINDINGS, display_name
 from cxr.ui.admin.confirm import ask
 from cxr.ui.model import likelihood_words
 from cxr.ui.words import plain
+from cxr.ui.worklist.copy_view import show_copy
 from cxr.ui.worklist.desk import done, open_study, take
 from cxr.ui.worklist.film_area import chosen_film, chosen_previous, show_film
 from cxr.ui.worklist.opinion_form import FindingLine, Form, opinion_form
@@ -16,6 +17,7 @@ from cxr.ui.worklist.paper import show_delete, show_paper
 from cxr.ui.worklist.reader import Reader
 from cxr.ui.worklist.rows import identity_words, status_words
 from cxr.ui.worklist.said import StudySaid, said_of, shown_to_reader
+from cxr.ui.worklist.turn_view import show_turn_menu, show_turn_offer
 from cxr.ui.worklist.verdict_panel import show_blind, show_verdict
 from cxr.worklist.audit import Event, record
 from cxr.worklist.blind import seen_by
@@ -63,7 +65,7 @@ def show_study(db: Database, films: FilmFolder, number: int, who: Reader) -> Non
     _access(db, number, who.name, stage)
     opinion = latest(db, number, who.name)
     said = said_of(db, found) if stage == "informed" else None
-    film, earlier = _show_heading(db, films, found, who.name, said, opinion, stage)
+    film, earlier = _show_heading(db, films, found, who, said, opinion, stage, locked=other is not None)
     if earlier is not None:
         _access(db, earlier.id, who.name, "blind")
     if other is not None:
@@ -73,6 +75,7 @@ def show_study(db: Database, films: FilmFolder, number: int, who: Reader) -> Non
         st.fragment(_keep, run_every=SCORE_SECONDS if waits else SIGN_SECONDS)(db, found, who.name)
     film_place, words_place = st.columns([7, 4.2], gap="medium")
     with film_place:
+        show_turn_offer(db, film, who.name, disabled=other is not None)
         chosen = st.session_state.get(MAP) if stage == "informed" else None
         show_film(films, film, earlier, said, chosen, KEYS)
     with words_place:
@@ -111,10 +114,12 @@ def _show_heading(
     db: Database,
     films: FilmFolder,
     found: StudyRow,
-    name: str,
+    who: Reader,
     said: StudySaid | None,
     opinion: OpinionRow | None,
     stage: Stage,
+    *,
+    locked: bool,
 ) -> tuple[FilmRow, StudyRow | None]:
     """Which study it is, and what can be done with it; returns the film and the earlier study that are to be shown."""
     with st.container(horizontal=True, vertical_alignment="center", key="worklist-heading"):
@@ -122,14 +127,17 @@ def _show_heading(
             "Worklist", icon=":material/arrow_back:", on_click=open_study, args=(None,), help="Back to the list (u)"
         )
         st.markdown(f"**{plain(found.name)}**", width="content")
-        status, by = status_words(found, name)
+        status, by = status_words(found, who.name)
         before = f"read before by {found.read_by}" if found.read_by and found.status != Status.READ else ""
         facts = (identity_words(found), f"{status} {by}".strip(), before)
         st.caption(plain(" · ".join(filter(None, facts))), width="content")
         st.space("stretch")
         film, earlier = chosen_film(found), chosen_previous(db, found)
-        show_paper(db, films, found, said, opinion, name, stage=stage)
-        show_delete(db, films, found, name)
+        show_turn_menu(db, film, who.name, disabled=locked)
+        show_paper(db, films, found, said, opinion, who.name, stage=stage)
+        show_copy(films, found, who.name)
+        if who.person.administrator:
+            show_delete(db, films, found, who.name)
     return film, earlier
 
 

@@ -6,10 +6,12 @@ from cxr.findings import display_name
 from cxr.model.verdict import RESEARCH_NOTICE
 from cxr.settings import settings
 from cxr.ui.model import serving_now
+from cxr.ui.refusal_words import to_do
 from cxr.ui.verdict_view import COLOURS, show_words
 from cxr.ui.words import plain, title_of
 from cxr.ui.worklist.said import StudySaid
 from cxr.worklist.columns import point_of, shortcomings
+from cxr.worklist.status import FilmState
 from cxr.worklist.studies import StudyRow
 
 
@@ -27,6 +29,9 @@ def show_verdict(study: StudyRow, said: StudySaid | None) -> None:
     if said is None:
         _show_unanalysed(study, warnings)
         return
+    for number, film in enumerate(study.films, 1):
+        if film.state == FilmState.REFUSED and film.reason:
+            st.info(plain(f"Film {number} has no part in this: {film.reason}"), icon=":material/block:")
     if study.critical:
         _show_critical(study, said)
     if said.bundle is not None and said.verdict is not None:
@@ -74,6 +79,8 @@ def _show_unanalysed(study: StudyRow, warnings: list[str]) -> None:
     else:
         st.header("Not analysed", anchor=False)
         st.error(plain(study.reason), icon=":material/block:")
+        for sentence in filter(None, dict.fromkeys(to_do(film.refused_as) for film in study.films)):
+            st.markdown(plain(sentence))
     st.caption(f":material/science: {RESEARCH_NOTICE}")
     for warning in warnings:
         st.warning(plain(warning), icon=":material/warning:")

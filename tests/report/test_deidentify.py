@@ -1,0 +1,286 @@
+"""De-identified films, looked at in the raw bytes of what leaves."""
+
+import io
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from marked_films import DATE, KEY, LEAK, SIZE, TIME, UID, film, leaks, marked, pixels, written
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from pydicom import Dataset, dcmread
+from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+)
+
+from cxr.radiograph.confidentiality import PROFILE, other_uid
+from cxr.radiograph.deidentified import deidentified
+from cxr.radiograph.deidentified_dicom import Cleaned
+from cxr.radiograph.dicom import DECODERS
+from cxr.radiograph.read import read_radiograph
+from cxr.report.deidentify import new_key
+from cxr.settings import ROOT
+
+ADULT = ROOT / "cxr" / "samples" / "adult_pa.dcm"
+
+
+def cleaned(data: bytes, key: bytes = KEY) -> tuple[Cleaned, Dataset]:
+    made = deidentified(data, key, (), SIZE)
+    return made, dcmread(io.BytesIO(made.data))
+
+
+LISTED = [tag for tag in PROFILE if tag >> 16 >= 8 and tag not in (0x00080018, 0x0020000D, 0x0020000E)]
+
+
+def test_table_is_the_standards():
+    assert len(PROFILE) > 600
+    for tag, action in {
+        0x00100010: "Z", 0x00100020: "Z/D", 0x0020000D: "U", 0x00080080: "X/Z/D", 0x00104000: "X", 0x0040A730: "D",
+        0x00081140: "X/Z/U*", 0x00080022: "X/Z", 0x00180010: "Z/D", 0x00880200: "X", 0x04000561: "X",
+    }.items():  # fmt: skip
+        assert PROFILE[tag] == action
+
+
+def test_no_attribute_of_the_table_is_left():
+    made = film()
+    for tag in LISTED:
+        made.add(marked(tag))
+    data = written(made)
+    assert LEAK.encode() in data
+    assert DATE.encode() in data
+    copy, _ = cleaned(data)
+    assert leaks(copy.data) == []
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_no_attribute_is_left_in_other_encodings(syntax: str):
+    made = film()
+    for tag in LISTED:
+        made.add(marked(tag))
+    copy, read = cleaned(written(made, syntax))
+    assert leaks(copy.data) == []
+    assert read.file_meta.TransferSyntaxUID == syntax
+
+
+@pytest.mark.parametrize("depth", [1, 3, 20])
+def test_no_attribute_is_left_in_sequences(depth: int):
+    """In a sequence that the profile says nothing of, and so may stay."""
+    inner = Dataset()
+    for tag in LISTED:
+        inner.add(marked(tag))
+    inner.CodeValue = "1"
+    inner.CodingSchemeDesignator = "SCT"
+    for _ in range(depth):
+        outer = Dataset()
+        outer.AnatomicRegionSequence = [inner]
+        outer.CodeValue, outer.CodingSchemeDesignator = "2", "SCT"
+        inner = outer
+    made = film()
+    made.AnatomicRegionSequence = [inner]
+    copy, read = cleaned(written(made))
+    assert leaks(copy.data) == []
+    assert len(read.AnatomicRegionSequence) == 1
+
+
+def test_what_no_table_knows_is_left_out():
+    made = film()
+    block = made.private_block(0x0029, LEAK, create=True)
+    block.add_new(1, "LO", LEAK)
+    made.add_new(0x00091001, "UN", LEAK.encode())
+    made.add_new(0x60000010, "US", 8)
+    made.add_new(0x60000022, "LO", LEAK)
+    made.add_new(0x60000045, "SH", LEAK)
+    made.add_new(0x60023000, "OW", (LEAK * 2).encode())
+    made.add_new(0x50003000, "OW", LEAK.encode())
+    made.add_new(0x50002500, "LO", LEAK)
+    made.add_new(0x00189999, "LO", LEAK)
+    made.add_new(0x00200052, "UN", UID.encode())
+    made.ImageComments = LEAK
+    made.FilterType, made.GridAbsorbingMaterial, made.WindowCenterWidthExplanation = LEAK, LEAK, LEAK
+    made.BodyPartExamined = "Leakxq LEAKXQ of 1987"
+    made.add_new(0x00281050, "DS", "2048")
+    made.Manufacturer = f"{LEAK} \u00e9"
+    made.SpecificCharacterSet = "ISO_IR 192"
+    local = Dataset()
+    local.CodeValue, local.CodingSchemeDesignator, local.CodeMeaning = LEAK, "99LOCAL", LEAK
+    made.ViewCodeSequence = [local]
+    made.add_new(0xFFFCFFFC, "OB", LEAK.encode())
+    copy, read = cleaned(written(made))
+    assert leaks(copy.data) == []
+    assert not any(element.tag.is_private for element in read)
+    assert not any(0x5000 <= element.tag.group <= 0x60FF for element in read)
+    # Type 2 stays, empty.
+    assert read["Manufacturer"].value in (None, "")
+    assert read["BodyPartExamined"].value in (None, "")
+    assert len(read.ViewCodeSequence) == 0
+
+
+def test_numbers_that_are_text_are_left_out():
+    """A damaged number can be anything."""
+    made = film()
+    made.KVP = "1204"
+    damaged = written(made).replace(b"DS\x04\x001204", b"DS\x04\x00LEAK")
+    assert b"DS\x04\x00LEAK" in damaged
+    copy, read = cleaned(damaged)
+    assert b"LEAK" not in copy.data
+    assert "KVP" not in read
+
+
+def test_head_of_file_is_new():
+    copy, read = cleaned(written(film()))
+    assert copy.data[:128] == bytes(128)
+    meta = read.file_meta
+    assert {element.keyword for element in meta} <= {
+        "FileMetaInformationGroupLength", "FileMetaInformationVersion", "MediaStorageSOPClassUID",
+        "MediaStorageSOPInstanceUID", "TransferSyntaxUID", "ImplementationClassUID", "ImplementationVersionName",
+    }  # fmt: skip
+    assert meta.MediaStorageSOPInstanceUID == read.SOPInstanceUID
+    assert leaks(copy.data) == []
+
+
+def test_says_what_was_done():
+    _, read = cleaned(written(film()))
+    assert read.PatientIdentityRemoved == "YES"
+    assert "PS3.15" in read.DeidentificationMethod
+    assert [item.CodeValue for item in read.DeidentificationMethodCodeSequence] == ["113100"]
+    assert read.LongitudinalTemporalInformationModified == "REMOVED"
+    assert read.BurnedInAnnotation == "NO"
+
+
+def test_is_still_a_dx_film():
+    """What the DX IOD wants a value for has one, and what may be empty is there."""
+    _, read = cleaned(written(film()))
+    for keyword in (
+        *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows", "Columns"),
+        *("PresentationIntentType", "ImageType", "PatientOrientation", "ImageLaterality", "BurnedInAnnotation"),
+        *("PixelIntensityRelationship", "PixelIntensityRelationshipSign", "RescaleIntercept", "RescaleSlope"),
+        *("PresentationLUTShape", "LossyImageCompression", "SamplesPerPixel", "PhotometricInterpretation"),
+        *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData", "AnatomicRegionSequence"),
+    ):
+        assert read[keyword].value not in (None, "", []), keyword
+    for keyword in (
+        *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
+        *("ReferringPhysicianName", "AccessionNumber", "ContentDate", "ContentTime"),
+    ):
+        assert read[keyword].value in (None, ""), keyword
+    for keyword in ("SeriesNumber", "Manufacturer", "InstanceNumber", "DetectorType"):
+        assert keyword in read
+
+
+def test_pixels_and_what_shows_them_are_the_same():
+    data = written(film())
+    copy, read = cleaned(data)
+    assert read.PixelData == film().PixelData
+    before, after = read_radiograph(data), read_radiograph(copy.data)
+    assert np.array_equal(before.pixels, after.pixels)
+    assert before.facts == after.facts
+
+
+def test_encoded_pixels_are_the_same(shared_data: Path):
+    looked_at = 0
+    for file in [ADULT, *sorted((shared_data / "dicom").glob("*_RG3_*"))]:
+        data = file.read_bytes()
+        before = dcmread(io.BytesIO(data))
+        if file.name.startswith("JPLY"):
+            continue
+        copy, after = cleaned(data)
+        for one in (before, after):
+            one.pixel_array_options(decoding_plugin=DECODERS[one.file_meta.TransferSyntaxUID])
+        assert np.array_equal(before.pixel_array, after.pixel_array), file.name
+        assert str(before.StudyInstanceUID).encode() not in copy.data
+        looked_at += 1
+    assert looked_at >= 4
+
+
+def test_real_films_of_others_keep_no_value():
+    """No value of a text, a time or a UID of the source is in the bytes, of pydicom's own CR film too."""
+    for path in (ADULT, Path(str(get_testdata_file("RG1_UNCR.dcm", download=False) or ""))):
+        if not path.is_file():
+            continue
+        data = path.read_bytes()
+        copy, _ = cleaned(data)
+        head = copy.data[: copy.data.rindex(b"\xe0\x7f\x10\x00")]
+        kept = {"Manufacturer", "ManufacturerModelName", "CodeValue", "CodingSchemeDesignator", "CodeMeaning"}
+        for element in dcmread(io.BytesIO(data)).iterall():
+            text = str(element.value).strip()
+            if element.VR in ("LO", "SH", "PN", "LT", "ST", "DA", "TM", "UI") and element.keyword not in kept:
+                named = text.startswith("1.2.840.10008.")
+                assert named or len(text) < 4 or text.encode() not in head, element.keyword
+
+
+def test_uids_of_a_study_hold_together_within_an_export():
+    one, other = film(f"{UID}.3"), film(f"{UID}.4")
+    other.SeriesInstanceUID = f"{UID}.5"
+    first, second = (cleaned(written(each))[1] for each in (one, other))
+    assert first.StudyInstanceUID == second.StudyInstanceUID
+    assert first.StudyInstanceUID != f"{UID}.1"
+    assert first.SOPInstanceUID != second.SOPInstanceUID
+    assert first.SeriesInstanceUID != second.SeriesInstanceUID
+    assert all(uid.is_valid and uid.startswith("2.25.") for uid in (first.StudyInstanceUID, second.SOPInstanceUID))
+    elsewhere = cleaned(written(one), b"l" * 32)[1]
+    assert elsewhere.StudyInstanceUID != first.StudyInstanceUID
+    assert first.SOPClassUID == DigitalXRayImageStorageForPresentation
+    assert new_key() != new_key()
+    assert other_uid(UID, KEY) == other_uid(UID, KEY)
+
+
+@pytest.mark.filterwarnings("ignore:The pixel data is")
+def test_bits_beside_the_pixels_are_cleared():
+    """An overlay of the old kind lies in the bits that no pixel uses."""
+    made = film()
+    made.PixelData = (pixels() | 0x8000).tobytes() + LEAK.encode()
+    copy, read = cleaned(written(made))
+    assert read.PixelData == pixels().tobytes()
+    assert leaks(copy.data) == []
+
+
+def test_comments_of_a_codestream_go():
+    grey = Image.fromarray((pixels() >> 4).astype(np.uint8))
+    stream = io.BytesIO()
+    grey.save(stream, "JPEG", comment=LEAK.encode(), exif=_exif())
+    made = film()
+    made.BitsAllocated, made.BitsStored, made.HighBit = 8, 8, 7
+    frame = stream.getvalue() + LEAK.encode()
+    made.PixelData = encapsulate([frame])
+    made["PixelData"].is_undefined_length = True
+    data = written(made, JPEGBaseline8Bit)
+    assert data.count(LEAK.encode()) > 20
+    copy, _ = cleaned(data)
+    assert leaks(copy.data) == []
+    assert np.array_equal(read_radiograph(data).pixels, read_radiograph(copy.data).pixels)
+
+
+def _exif(orientation: int = 1) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0132], exif[0x0112] = LEAK, f"{DATE} {TIME}", orientation
+    return exif
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_metadata_of_pictures_goes(kind: str, orientation: int):
+    grey, stream = Image.fromarray((pixels() >> 4).astype(np.uint8)), io.BytesIO()
+    if kind == "PNG":
+        info = PngInfo()
+        info.add_text("Patient", LEAK)
+        info.add_text("Comment", LEAK * 50, zip=True)
+        info.add_itxt("XML", LEAK, zip=False)
+        grey.save(stream, kind, pnginfo=info, exif=_exif(orientation), dpi=(300, 300))
+    else:
+        grey.save(stream, kind, exif=_exif(orientation), comment=LEAK.encode(), icc_profile=LEAK.encode() * 30)
+    data = stream.getvalue() + LEAK.encode()
+    copy = deidentified(data, KEY, (), SIZE)
+    assert leaks(copy.data) == []
+    assert zlib.compress((LEAK * 50).encode()) not in copy.data
+    assert copy.suffix == (".png" if kind == "PNG" else ".jpg")
+    before, after = read_radiograph(data), read_radiograph(copy.data)
+    assert before.pixels.shape == after.pixels.shape
+    assert np.array_equal(before.pixels, after.pixels)
+    image = Image.open(io.BytesIO(copy.data))
+    assert set(image.getexif()) == ({0x0112} if orientation != 1 else set())
