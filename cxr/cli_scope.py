@@ -30,6 +30,7 @@ def add_scope_command(commands: "argparse._SubParsersAction[argparse.ArgumentPar
         "given again",
     )  # fmt: skip
     scope.add_argument("--films", type=int, default=450, metavar="N", help="most films of --data (default: 450)")
+    scope.add_argument("--quick", action="store_true", help="on few pictures, as `finetune` does")
     scope.set_defaults(run=_scope)
 
 
@@ -39,7 +40,7 @@ def _scope(args: argparse.Namespace) -> int:
     from cxr.model.bundle import BundleRejected
     from cxr.registry import chosen_bundle
     from cxr.training.scope_bundle import Folders, scope_from_folder
-    from cxr.training.scope_sources import Amounts
+    from cxr.training.scope_sources import QUICK, Amounts
 
     if missing := [folder for folder in (*args.frontal, *args.out_of_scope) if not folder.is_dir()]:
         print(f"There is no folder {missing[0]}.", file=sys.stderr)
@@ -50,7 +51,7 @@ def _scope(args: argparse.Namespace) -> int:
             before,
             args.data,
             Folders(args.frontal, args.out_of_scope),
-            Amounts(films=args.films),
+            QUICK if args.quick else Amounts(films=args.films),
             settings().cache_dir,
             lambda line: print(line, flush=True),
         )

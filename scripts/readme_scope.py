@@ -2,17 +2,26 @@
 
 from cxr.model.card import Card
 
+VARIED = ("varied", "other grey levels", "inverted", "a small part", "not taken for turned")
+"""Rows that are left to the page Model card."""
+
 
 def rates(card: Card) -> str:
-    """A row for each measured rate, in Markdown; empty for a model without a scope check."""
+    """The main rates, in Markdown; empty for a model without a scope check."""
     if card.scope is None:
         return ""
-    lines = ["| pictures | judged by a check fitted without | pictures (of) | expected | so found | 95% interval |"]
-    lines.append("|---|---|---:|---|---:|---|")
+    lines = [
+        "How often the check is right, on pictures that had no part in the check that judged them (all rates, also of inverted "
+        "and cropped films: page “Model card”):",
+        "",
+        "| pictures | the check was fitted without | pictures | expected | so found |",
+        "|---|---|---:|---|---|",
+    ]
     for rate in card.scope.rates:
-        share = rate.share
-        lines.append(
-            f"| {rate.pictures} | {rate.fitted_without} | {rate.count:,} ({rate.groups:,}) | {rate.expected} "
-            f"| {100 * share.value:.1f}% | {100 * share.low:.1f} to {100 * share.high:.1f} |"
-        )
+        if not any(word in f"{rate.pictures} {rate.expected}" for word in VARIED):
+            share = rate.share
+            lines.append(
+                f"| {rate.pictures} | {rate.fitted_without} | {rate.count:,} | {rate.expected} "
+                f"| {100 * share.value:.1f}% ({100 * share.low:.0f} to {100 * share.high:.0f}) |"
+            )
     return "\n".join(lines)

@@ -24,7 +24,7 @@ from cxr.model.card import Card, Estimate, GroupMetrics
 from cxr.settings import ROOT, Settings
 from cxr.ui.dataset.trap_charts import NOTEBOOK
 from cxr.ui.words import point_meaning
-from scripts import readme_reading_room, readme_training
+from scripts import readme_reading_room, readme_scope, readme_training, readme_under_load
 
 README = ROOT / "README.md"
 SMALL_GROUP = 20
@@ -228,6 +228,9 @@ def updated(text: str) -> str:
         "training": readme_training.training_speed,
         "gate": readme_training.gate_sentence,
         "reading_room": readme_reading_room.reading_room_speed,
+        "scope": lambda: readme_scope.rates(load_bundle(ROOT / "models" / "default").card),
+        "turned": readme_under_load.turned_films,
+        "load": readme_under_load.under_load,
     }
     for name, write in parts.items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)

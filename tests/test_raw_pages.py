@@ -89,7 +89,7 @@ def test_a_cookie_that_does_not_count_opens_nothing(forged: dict[str, object], g
             came = run_page(stream, page, f"study={number}")
         assert "Log in" in came.text or "Log out" in came.text
         assert not [word for word in PRIVATE if word in came.text]
-        assert set(came.kinds) <= {"markdown", "heading", "button", "space", "html", "alert"}
+        assert set(came.kinds) <= {"markdown", "heading", "button", "space", "html", "alert", "text"}
 
 
 def test_roles_hold_over_the_bare_websocket(guarded: tuple[str, int]):

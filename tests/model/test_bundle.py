@@ -165,6 +165,6 @@ def test_unknown_name_lists_the_known(changed_settings, tiny_bundle):
 
 def test_graph_is_plain_onnx_with_a_free_batch_size(tiny_bundle):
     session = onnxruntime.InferenceSession(tiny_bundle.path / "model.onnx")
-    assert [node.name for node in session.get_outputs()] == ["logits", "maps"]
+    assert [node.name for node in session.get_outputs()] == ["logits", "maps", "features"]
     assert session.get_inputs()[0].shape[1:] == [64, 64, 1]
     assert not isinstance(session.get_inputs()[0].shape[0], int)
