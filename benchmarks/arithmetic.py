@@ -32,7 +32,9 @@ def multiply_adds(graph: Path, batch: int = 1) -> int:
         values = int(np.prod(shapes.get(node.output[0], [0])))
         if values < 1:
             raise ValueError(f"The size of what {node.name} gives is not known.")
-        # Of a convolution (out, in a group, height, width): each value takes a product with all but the first.
+        # Of a convolution (out, in a group, height, width): each value takes a product with all but the first; of a
+        # matrix, whichever way round it lies, with all but those of the other values.
         weight = weights[node.input[1]]
-        total += values * (int(np.prod(weight[1:])) if node.op_type == "Conv" else weight[0])
+        out = weight[0] if node.op_type == "Conv" else shapes[node.output[0]][-1]
+        total += values * (int(np.prod(weight)) // out)
     return total

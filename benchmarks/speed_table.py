@@ -80,7 +80,8 @@ def _rows(record: dict[str, Any]) -> list[str]:
         rate("… on one core", ms["one core: batch graph"]),
         f"| `python -m cxr classify`, start to verdict | {record['start']['seconds']:.1f} s | | | | |",
         f"| memory, model loaded | {memory['at rest']:,} MB | | | | |",
-        f"| … after many films, and at most | {memory['after the films']:,} MB, {memory['peak']:,} MB | | | | |",
+        f"| … after many films, decoders too | {memory['after the films']:,} MB | | | | |",
+        f"| … at most, its own process alone | {memory['peak']:,} MB | | | | |",
     ]
 
 

@@ -85,8 +85,12 @@ def scope_check(candidate: Card, champion: Card) -> Check | None:
     if candidate.scope is None:
         said = f"It has no scope check, and {champion.name} has one; it would give a hand or a page of text a verdict."
         return Check(name=SCOPE, passed=False, said=said)
-    pictures = sum(rate.count for rate in candidate.scope.rates)
-    return Check(name=SCOPE, passed=True, said=f"It has one, measured on {pictures:,} pictures.")
+    # The rates' counts don't add up: many pictures are in several.
+    pictures = sum((*candidate.scope.frontal.values(), *candidate.scope.out_of_scope.values()))
+    said = f"It has one, fitted on {pictures:,} pictures; its card says how often it is right."
+    if unknown := sorted(set(champion.scope.out_of_scope) - set(candidate.scope.out_of_scope)):
+        said += f" It has never seen what that of {champion.name} has: {', '.join(unknown)}."
+    return Check(name=SCOPE, passed=True, said=said)
 
 
 def metric_checks(films: PairedFilms, candidate: Card, champion: Card, margins: Margins = MARGINS) -> tuple[Check, ...]:

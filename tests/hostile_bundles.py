@@ -250,6 +250,11 @@ def setting(kind: str, **changes: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def unsaid_channels(config: dict[str, Any]) -> None:
+    """A reshape to -1, which is what there is: nothing, if it were counted as it stands."""
+    layer(class_name="Reshape", config={"name": config["config"]["layers"][1]["name"], "target_shape": [-1]})(config)
+
+
 def activation(config: dict[str, Any]) -> None:
     code = {"module": "builtins", "class_name": "function", "config": "system", "registered_name": "function"}
     setting("Conv2D", activation=code)(config)
@@ -330,6 +335,10 @@ HOSTILE: dict[str, tuple[Damage, str]] = {
     "another kind of model": (signed(keras_file(lambda c: c.update(class_name="Sequential"))), "kind 'Sequential'"),
     "many channels": (signed(keras_file(setting("Conv2D", filters=10**9))), "nothing is that large"),
     "many weights": (signed(keras_file(setting("Conv2D", filters=60_000, kernel_size=[99, 99]))), "make weights of"),
+    "weights behind a reshape": (signed(keras_file(unsaid_channels)), "how many channels"),
+    "weights behind channels in another place": (
+        signed(keras_file(setting("Conv2D", data_format="channels_first"))), "channels in another place",
+    ),
     "a large film": (signed(keras_file(setting("InputLayer", batch_shape=[None, 9999, 9999, 1]))), "more than 2,048"),
     "weights that the Keras file has not": (signed(keras_file(weights=boastful_h5)), "not as large as it says"),
     "weights that are packed": (signed(keras_file(weights=packed_h5)), "not as large as it says"),

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from cxr.radiograph import child
+from cxr.radiograph import channel, child
 from cxr.radiograph.film import UnreadableFilm
 
 _read = child.ACTS["read"]
@@ -33,6 +33,10 @@ def _act(data, request, room, max_pixels):
         b"modules": lambda: _say(sorted({"cxr.radiograph.read", "cxr.settings", "pydantic"} & set(sys.modules))),
         b"descriptors": lambda: _say([number for number in range(16) if _is_open(number)]),
         b"open": lambda: _say(_tried(lambda: Path(rest.decode()).read_bytes())),
+        b"shorten": lambda: _say(_tried(lambda: os.truncate(rest.decode(), 0))),
+        b"open-up": lambda: _say(_tried(lambda: Path(rest.decode()).chmod(0o644))),
+        b"drip": lambda: _drip(room._sock),
+        b"boast": lambda: channel.send(room._sock, {"refusal": "no", "resident": "much"}),
         b"write": lambda: _say(_tried(lambda: Path(rest.decode()).write_bytes(b"x"))),
         b"socket": lambda: _say(_tried(socket.socket)),
         b"fork": lambda: _say(_tried(os.fork)),
@@ -48,6 +52,13 @@ def _act(data, request, room, max_pixels):
         acts[word]()
         raise UnreadableFilm(f"It did {word.decode()}.")
     return _read(data, request, room, max_pixels)
+
+
+def _drip(sock):
+    sock.sendall(channel.LENGTH.pack(10**6))
+    while True:
+        sock.sendall(b" ")
+        time.sleep(0.1)
 
 
 def _spin():

@@ -127,7 +127,9 @@ def test_the_machines_own_names_are_answered(host: str):
 
 
 @pytest.mark.parametrize("login", [None, LOOPBACK])
-@pytest.mark.parametrize("origin", ["http://evil.test", "null", "http://127.0.0.1:9999", "http://localhost:8501"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.test", "null", "http://127.0.0.1:9999", "http://localhost:8501", "http://["]
+)
 def test_another_origin_is_refused_and_nothing_is_looked_up_for_it(origin: str, login: Login | None):
     app = Behind()
     assert answer(asked("/_stcore/health", origin=origin), login, app)[0] == 403

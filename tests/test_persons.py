@@ -124,3 +124,9 @@ def test_nobody_can_choose_a_name_that_is_another_persons():
     assert person_of(said("7", name="ruth@hospital.test"), NOW).name == "ruth@hospital.test (7)"
     assert person_of(said("7", preferred_username="a\n\x00b" + "x" * 100), NOW).name == "7"
     assert person_of(said("7", preferred_username="a\n b"), NOW).name == "a b (7)"
+
+
+def test_two_long_numbers_that_begin_alike_are_two_persons():
+    first, second = (person_of(said(f"samlp|{'x' * 100}|{who}"), NOW).name for who in ("ruth", "rita"))
+    assert first != second
+    assert len(first) == len(second) == 80

@@ -143,6 +143,8 @@ def _size(kind: str, config: dict[str, Any], given: list[int]) -> tuple[int, int
         if max(sides) > LARGEST_INPUT:
             raise Unfit(f"reads films of more than {LARGEST_INPUT:,} pixels")
         return sides[-1], 0
+    if config.get("data_format") not in (None, "channels_last"):
+        raise Unfit("has its channels in another place than last, which no model of this product has")
     channels = sum(given) if kind == "Concatenate" else max(given)
     window = math.prod(config.get("kernel_size", (1,)))
     depth = config.get("depth_multiplier", 1)
@@ -160,6 +162,9 @@ def _size(kind: str, config: dict[str, Any], given: list[int]) -> tuple[int, int
         made = config["target_shape"][-1]
     elif kind == "BatchNormalization":
         own = 4 * channels
+    if made < 1:
+        # In a reshape -1 stands for whatever is left, which would not be counted.
+        raise Unfit("does not say how many channels it has")
     return made, own
 
 

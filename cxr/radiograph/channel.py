@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import tempfile
+import time
 from typing import Any, Final
 
 LENGTH: Final = struct.Struct(">I")
@@ -35,14 +36,17 @@ def send(sock: socket.socket, message: Message, descriptor: int | None = None) -
     sock.sendall(whole[sent:])
 
 
-def receive(sock: socket.socket) -> Message:
+def receive(sock: socket.socket, until: float | None = None) -> Message:
     """The next message; a file descriptor that came with it is closed.
+
+    Args:
+        until: moment of the monotonic clock by which the whole message has to be there; None: as long as it takes.
 
     Raises:
         Closed: the other side closed the connection, or sent no message.
-        TimeoutError, OSError: as of `socket.recv`.
+        TimeoutError, OSError: it was not there in time; and as of `socket.recv`.
     """
-    return _message(sock, b"")
+    return _message(sock, b"", until)
 
 
 def receive_with_descriptor(sock: socket.socket) -> tuple[Message, int | None]:
@@ -51,13 +55,13 @@ def receive_with_descriptor(sock: socket.socket) -> tuple[Message, int | None]:
     return _message(sock, start), descriptors[0] if descriptors else None
 
 
-def _message(sock: socket.socket, start: bytes) -> Message:
-    head = _read(sock, LENGTH.size, start)
+def _message(sock: socket.socket, start: bytes, until: float | None = None) -> Message:
+    head = _read(sock, LENGTH.size, start, until)
     (length,) = LENGTH.unpack(head)
     if length > LONGEST_MESSAGE:
         raise Closed("the message is too long")
     try:
-        message = json.loads(_read(sock, length, b""))
+        message = json.loads(_read(sock, length, b"", until))
     except (ValueError, RecursionError) as error:
         raise Closed("the message is none") from error
     if not isinstance(message, dict):
@@ -65,9 +69,14 @@ def _message(sock: socket.socket, start: bytes) -> Message:
     return message
 
 
-def _read(sock: socket.socket, count: int, start: bytes) -> bytes:
+def _read(sock: socket.socket, count: int, start: bytes, until: float | None = None) -> bytes:
     parts, missing = [start], count - len(start)
     while missing:
+        if until is not None:
+            # What is there already is taken; what comes byte by byte is not waited for.
+            if len(parts) > 1 and time.monotonic() > until:
+                raise TimeoutError("the message did not end")
+            sock.settimeout(max(0.001, until - time.monotonic()))
         part = sock.recv(missing)
         if not part:
             raise Closed("the connection was closed")

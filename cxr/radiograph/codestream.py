@@ -56,17 +56,17 @@ def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
 
 def _jpeg2000_size(frame: bytes) -> tuple[int, int] | None:
     """From the reference grid (ISO 15444-1 A.5.1); the codestream may lie in a JP2 file."""
-    start = _jpeg2000_start(frame)
+    start, _ = _jpeg2000_place(frame)
     if not frame.startswith(JPEG2000_START, start):
         return None
     right, bottom, left, top = struct.unpack_from(">4I", frame, start + 8)
     return bottom - top, right - left
 
 
-def _jpeg2000_start(frame: bytes) -> int:
-    """Where the codestream begins. Other boxes of a JP2 file (ISO 15444-1 I.4) may hold what looks like one."""
+def _jpeg2000_place(frame: bytes) -> tuple[int, int]:
+    """Where the codestream lies. Other boxes of a JP2 file (ISO 15444-1 I.4) may hold what looks like one."""
     if frame.startswith(JPEG2000_START):
-        return 0
+        return 0, len(frame)
     offset = 0
     while True:
         length, kind = struct.unpack_from(">I4s", frame, offset)
@@ -74,10 +74,10 @@ def _jpeg2000_start(frame: bytes) -> int:
         if length == 1:
             (length,), head = struct.unpack_from(">Q", frame, offset + 8), 16
         if kind == CODESTREAM_BOX:
-            return offset + head
-        if length < head:
             # 0: up to the end of the file.
-            return len(frame)
+            return offset + head, offset + length if length else len(frame)
+        if length < head:
+            return len(frame), len(frame)
         offset += length
 
 
@@ -92,8 +92,11 @@ def without_comments(frame: bytes) -> bytes:
     """
     if frame.startswith(START_OF_IMAGE):
         return _plain_jpeg(frame)
-    start = frame.find(JPEG2000_START)
-    return frame if start < 0 else _plain_jpeg2000(frame[start:])
+    try:
+        start, end = _jpeg2000_place(frame)
+    except struct.error:
+        return frame
+    return _plain_jpeg2000(frame[start:end]) if frame.startswith(JPEG2000_START, start) else frame
 
 
 def _plain_jpeg(frame: bytes) -> bytes:

@@ -33,18 +33,30 @@ LANDLOCK_ADD_RULE: Final = 445
 LANDLOCK_RESTRICT: Final = 446
 LANDLOCK_VERSION: Final = 1
 LANDLOCK_PATH_BENEATH: Final = 1
-LANDLOCK_FILE_RIGHTS: Final = 2**13 - 1
-"""All rights of the first version of Landlock: every one is asked for before a file is touched."""
+LANDLOCK_RIGHTS: Final = (2**13 - 1, 2**14 - 1, 2**15 - 1)
+"""All rights of the first three versions of Landlock: every one is asked for before a file is touched. The third, since
+Linux 6.2, knows of making a file shorter."""
 LANDLOCK_READ: Final = 2**2 | 2**3
 
 FORBIDDEN: Final = {
     # Machine: its number (include/uapi/linux/audit.h), and the numbers of the calls below, "-" where it has none.
-    "x86_64": (0xC000003E, "41 42 49 50 56 435 57 58 59 322 62 200 234 129 297 424 101 310 311 425 321 298"),
-    "aarch64": (0xC00000B7, "198 203 200 201 220 435 - - 221 281 129 130 131 138 240 424 117 270 271 425 280 241"),
+    "x86_64": (
+        0xC000003E,
+        "41 42 49 50 56 435 57 58 59 322 62 200 234 129 297 424 101 310 311 425 321 298 "
+        "76 90 91 268 452 92 93 94 260 132 235 261 280 188 189 190 463 197 198 199 466",
+    ),
+    "aarch64": (
+        0xC00000B7,
+        "198 203 200 201 220 435 - - 221 281 129 130 131 138 240 424 117 270 271 425 280 241 "
+        "45 - 52 53 452 - 55 - 54 - - - 88 5 6 7 463 14 15 16 466",
+    ),
 }
 """System calls that no decoder needs, and that fail with EPERM: socket, connect, bind, listen; clone, clone3, fork,
 vfork, execve, execveat; kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal; ptrace,
-process_vm_readv, process_vm_writev; io_uring_setup, bpf, perf_event_open."""
+process_vm_readv, process_vm_writev; io_uring_setup, bpf, perf_event_open. And those that Landlock lets by, all of it or
+in its first versions: truncate; chmod, fchmod, fchmodat, fchmodat2; chown, fchown, lchown, fchownat; utime, utimes,
+futimesat, utimensat; setxattr, lsetxattr, fsetxattr, setxattrat; removexattr, lremovexattr, fremovexattr,
+removexattrat."""
 
 
 def limit_memory(megabytes: int) -> None:
@@ -95,7 +107,9 @@ def confine(megabytes: int) -> list[str]:
 def _limit(which: int, most: int) -> None:
     """Lower a limit for good. Where it is lower already it stays."""
     _, highest = resource.getrlimit(which)
-    resource.setrlimit(which, (_least(most, highest),) * 2)
+    # Another system may refuse a limit; then films are decoded without it, and `confine` does not say that it holds.
+    with contextlib.nullcontext() if LINUX else contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(which, (_least(most, highest),) * 2)
 
 
 def _least(most: int, highest: int) -> int:
@@ -127,9 +141,10 @@ def _prctl(option: int, value: int) -> None:
 def _no_files() -> bool:
     """No file can be opened any more, but those of Python's libraries to be read (Landlock, since Linux 5.13)."""
     libc = _libc()
-    if libc.syscall(LANDLOCK_CREATE, None, ctypes.c_size_t(0), LANDLOCK_VERSION) < 1:
+    version = libc.syscall(LANDLOCK_CREATE, None, ctypes.c_size_t(0), LANDLOCK_VERSION)
+    if version < 1:
         return False
-    rights = ctypes.c_uint64(LANDLOCK_FILE_RIGHTS)
+    rights = ctypes.c_uint64(LANDLOCK_RIGHTS[min(version, len(LANDLOCK_RIGHTS)) - 1])
     rules = libc.syscall(LANDLOCK_CREATE, ctypes.byref(rights), ctypes.c_size_t(8), 0)
     if rules < 0:
         return False

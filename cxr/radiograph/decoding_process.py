@@ -157,8 +157,10 @@ class DecodingProcess:
             raise Broken("memory")
         if self._file_size > MOST_KEPT:
             self._forget_file()
-        self.resident = int(message.get("resident", 0))
-        self.peak = int(message.get("peak", 0))
+        try:
+            self.resident, self.peak = int(message.get("resident", 0)), int(message.get("peak", 0))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise Broken("crash") from error
         return Answer(message, memory)
 
     def kill(self) -> None:
@@ -211,8 +213,7 @@ class DecodingProcess:
 
     def _receive(self, until: float) -> Message:
         with self._or_broken():
-            self._sock.settimeout(max(0.001, until - time.monotonic()))
-            return receive(self._sock)
+            return receive(self._sock, until)
 
     @contextlib.contextmanager
     def _or_broken(self) -> Iterator[None]:

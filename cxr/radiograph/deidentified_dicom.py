@@ -222,8 +222,13 @@ def _keep_pixels(film: Dataset, source: Dataset) -> None:
     # Bits beside those of the pixel may hold an overlay (PS3.5 8.1.2), bytes after the image anything.
     raw = np.frombuffer(source.PixelData[:size], _type(source, signed=False))
     used = (2**source.BitsStored - 1) << (source.HighBit + 1 - source.BitsStored)
-    if source.PixelRepresentation == 0 and used != 2**source.BitsAllocated - 1:
+    every = 2**source.BitsAllocated - 1
+    if used != every:
         raw = raw & np.array(used, raw.dtype)
+        if source.PixelRepresentation:
+            # Above a negative pixel its sign goes on.
+            sign = 1 << source.HighBit
+            raw[(raw & np.array(sign, raw.dtype)) != 0] |= np.array(every - (2 * sign - 1), raw.dtype)
     pixels = raw.tobytes()
     film.add(DataElement(0x7FE00010, "OW" if source.BitsAllocated > 8 else "OB", pixels + b"\0" * (len(pixels) % 2)))
 

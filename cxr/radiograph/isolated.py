@@ -169,8 +169,8 @@ class Decoder:
 
     def _ask(self, do: str, data: bytes | memoryview, **more: object) -> Answer:
         with self._turns:
-            for _ in range(2):
-                process = self._take()
+            for again in (False, True):
+                process = self._take(fresh=again)
                 first = process.films == 0
                 try:
                     answer = process.ask(do, data, **more)
@@ -198,20 +198,22 @@ class Decoder:
             return f"The image takes longer to decode than the {self.limits.seconds:g} seconds that it may."
         return "The image can't be decoded: it makes the decoder crash."
 
-    def _take(self) -> DecodingProcess:
-        """A process that is ready."""
+    def _take(self, fresh: bool = False) -> DecodingProcess:
+        """A process that is ready; `fresh`: and has read nothing yet."""
         while True:
             if self._closed:
                 raise DecoderUnavailable("the program ends")
             try:
-                waiting = self._idle.pop()
+                waiting = self._idle.popleft() if fresh else self._idle.pop()
             except IndexError:
                 waiting = self._order()
             try:
                 process = waiting.result()
             except OSError as error:
                 raise DecoderUnavailable(error.strerror or "unknown error") from error
-            if process.ready and process.gone:
+            except Exception as error:
+                raise DecoderUnavailable(type(error).__name__) from error
+            if process.ready and (process.gone or (fresh and process.films)):
                 process.kill()
                 continue
             try:
@@ -254,7 +256,7 @@ class Decoder:
         while (ordered := self._orders.get()) is not None:
             try:
                 ordered.set_result(DecodingProcess(self.limits, self._module))
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - if this thread ended, whoever waits would wait for ever
                 ordered.set_exception(error)
 
 

@@ -1,5 +1,6 @@
 """The scope check: is this one frontal chest film of usable quality? Asked before a verdict is given."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -100,6 +101,8 @@ class ScopeModel:
         width, count = sizes["mean"][0], len(self.kinds)
         if sizes != {"mean": (width,), "scale": (width,), "weights": (width, count), "bias": (count,)}:
             raise ValueError(f"The arrays of the scope check do not go together: {sizes}.")
+        if unknown := set(self.kinds) - {*IN_SCOPE, *SENTENCES}:
+            raise ValueError(f"The scope check tells kinds of pictures that nobody knows: {sorted(unknown)}.")
         if FRONTAL not in self.kinds or self._inside.all():
             raise ValueError("The scope check does not tell frontal films from anything else.")
         if not all(np.isfinite(array).all() for array in self._arrays.values() if array.dtype.kind == "f"):
@@ -205,11 +208,15 @@ def _contradicted(facts: Facts, inside: float) -> tuple[str | None, str | None]:
     """What the header says counts where the picture does not clearly say otherwise; a warning it is in any case."""
     if inside >= CLEARLY:
         return None, None
-    view, part = (facts.view or "").upper(), (facts.body_part or "").upper()
-    if part and part not in CHEST:
-        return "other_body_part", f"The file says that it shows another part of the body: {part.lower()}."
-    if view and view not in FRONTAL_VIEWS | LYING_VIEWS:
-        return "lateral", f"The file says that its view is {view}; only frontal films (PA, AP) get a verdict."
+    # Headers hold more than the standard's words: "AP SUPINE", "PORTABLE CHEST".
+    view, part = (set(re.findall("[A-Z]+", (text or "").upper())) for text in (facts.view, facts.body_part))
+    if facts.body_part and not part & CHEST:
+        return "other_body_part", f"The file says that it shows another part of the body: {facts.body_part.lower()}."
+    if facts.view and not view & (FRONTAL_VIEWS | LYING_VIEWS):
+        return (
+            "lateral",
+            f"The file says that its view is {facts.view.upper()}; only frontal films (PA, AP) get a verdict.",
+        )
     return None, None
 
 

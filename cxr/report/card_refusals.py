@@ -11,16 +11,18 @@ NONE: Final = (
 )
 ALWAYS: Final = (
     "Whatever the model, these files are refused before it is asked: those that are no PNG, JPEG or DICOM, that are "
-    "damaged, hold several images or have more pixels than are read, and pictures of one grey level."
+    "damaged, hold several images or have more pixels than are read, pictures of one grey level, and DICOM files whose "
+    "modality is none of radiographs (CT, MR, US …)."
 )
 REFUSED: Final = (
     "A lateral film, another part of the body, a slice of CT, MR or ultrasound, a photograph, a document or a "
     "screenshot, a film that is blank, saturated or too small, or only a part of one. The film is shown with the "
     "reason; no probability of it is shown or kept.",
-    "What the file's header says of modality, view and body part is used, and never trusted alone.",
+    "What the file's header says of view and body part refuses a film that the picture does not clearly show to be a "
+    "frontal chest film, and is warned of in any case.",
     "A film that seems to lie on its side or head gets no verdict until somebody has turned it, or said that it lies "
-    "as it should. One that seems mirrored gets a verdict with a warning.",
-    "An inverted grey scale is corrected, and said.",
+    "as it should. A mirrored film is not noticed.",
+    "A grey scale that is seen to be inverted is corrected, and said.",
     "Low contrast, text in the picture and a film unlike those that the model was trained on are warned of.",
 )
 LIMITS: Final = (

@@ -101,7 +101,7 @@ class Guard:
         forwarded = FORWARDED & set(headers)
         if not is_host_allowed(host):
             return 400, "This app is not reached under this name; server.allowedHosts says under which it is."
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _netloc(origin) != host:
             # Streamlit itself would ask a server on the internet for the machine's address, to see if this is it.
             return 403, "Requests of other sites' pages are not answered."
         if self._login is None:
@@ -114,6 +114,14 @@ class Guard:
             return 401, "Log in first."
         if path.startswith(CLOSED) or (path == MEASURES and forwarded):
             return 404, "There is nothing here."
+        return None
+
+
+def _netloc(origin: str) -> str | None:
+    """Host and port of an origin; None where it is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
         return None
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any, Final
 
 from cxr.settings import settings
@@ -151,5 +152,13 @@ def _name(claims: Mapping[str, Any], subject: str) -> str:
     mail = _verified_mail(claims)
     chosen = claims.get("preferred_username") or claims.get("name")
     name = mail or (f"{chosen} ({subject})" if isinstance(chosen, str) and chosen != subject else subject)
-    clean = " ".join("".join(sign if sign.isprintable() else " " for sign in name).split())
-    return clean if len(clean) <= LONGEST else subject[:LONGEST]
+    clean = _printable(name)
+    if len(clean) <= LONGEST:
+        return clean
+    own, digest = _printable(subject), sha256(subject.encode(errors="replace")).hexdigest()[:16]
+    # Cut off alone, the numbers of two persons could become one name.
+    return own if len(own) <= LONGEST else f"{own[: LONGEST - 17]} {digest}"
+
+
+def _printable(name: str) -> str:
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in name).split())

@@ -144,7 +144,7 @@ def take_in(session: Readings, films: Iterable[Film]) -> list[str]:
         try:
             taken.append(session.add(film))
         except SessionFull as error:
-            st.toast(str(error), icon=":material/block:", duration="infinite")
+            st.toast(plain(str(error)), icon=":material/block:", duration="infinite")
     return taken
 
 

@@ -140,7 +140,8 @@ def sweep_drafts(place: Path) -> None:
     for draft in place.glob(".*.draft"):
         if DRAFT.fullmatch(draft.name) is None or not draft.is_dir():
             continue
-        with suppress(FileNotFoundError, BlockingIOError):
+        # One that another user left stays: it is no reason not to write here.
+        with suppress(OSError):
             descriptor = os.open(draft, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

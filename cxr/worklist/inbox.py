@@ -25,7 +25,7 @@ from cxr.worklist.database import Database, DatabaseUnavailable, database
 from cxr.worklist.film_folder import FilmFolder, film_folder
 from cxr.worklist.identity import NotAFilm, is_whole
 from cxr.worklist.intake import take_in
-from cxr.worklist.unpack import HIDDEN, Refused, expand, is_archive
+from cxr.worklist.unpack import HIDDEN, LARGEST_FILM, Refused, expand, is_archive
 
 POLL_SECONDS: Final = 2.0
 STILL_POLLS: Final = 2
@@ -215,7 +215,11 @@ class Inbox:
             return True
         with file.open("rb") as stream:
             start = stream.read(132)
-        return zipfile.is_zipfile(file) if is_archive(start) else is_whole(file.read_bytes())
+        if is_archive(start):
+            return zipfile.is_zipfile(file)
+        # What is too large to be a film is not read whole to find out whether it is.
+        _, size, _ = seen.signature
+        return size > LARGEST_FILM or is_whole(file.read_bytes())
 
     def _take(self, file: Path, seen: _Seen) -> int:
         """Take in a file, or what is in it; says in `seen` where it belongs then."""

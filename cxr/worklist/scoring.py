@@ -95,12 +95,12 @@ def score_film(db: Database, films: FilmFolder, leases: Leases, claimed: Claimed
         if claimed.attempts < MOST_ATTEMPTS:
             leases.give_back(claimed, tried=True)
         else:
-            _refuse(db, leases, claimed, engine.bundle, f"Scoring it failed {MOST_ATTEMPTS} times ({kind}).")
+            _refuse(db, films, leases, claimed, engine.bundle, f"Scoring it failed {MOST_ATTEMPTS} times ({kind}).")
 
 
 def _score(db: Database, films: FilmFolder, leases: Leases, claimed: Claimed, engine: Engine) -> None:
     if claimed.attempts > MOST_ATTEMPTS:
-        _refuse(db, leases, claimed, engine.bundle, "Scoring it ended the program three times.")
+        _refuse(db, films, leases, claimed, engine.bundle, "Scoring it ended the program three times.")
         return
     try:
         # In turn with the readers whose films are read: they don't wait for the worklist, nor it for them.
@@ -108,19 +108,15 @@ def _score(db: Database, films: FilmFolder, leases: Leases, claimed: Claimed, en
             placement = None if claimed.turn is None else placement_of(claimed.turn)
             given = answer(engine, "", films.bytes(claimed.sha256), placement=placement)
         if isinstance(given, Refusal):
-            if given.grey is not None:
-                films.put_thumbnail(claimed.sha256, _thumbnail(given.grey))
-            _refuse(db, leases, claimed, engine.bundle, given)
+            _refuse(db, films, leases, claimed, engine.bundle, given)
         elif not np.isfinite(given.prediction.probabilities[0]):
             sentence = "The model gives no number for this film."
             unknown = Refusal("", sentence, "unknown", given.grey, given.facts, given.placement, given.turn)
-            _refuse(db, leases, claimed, engine.bundle, unknown)
+            _refuse(db, films, leases, claimed, engine.bundle, unknown)
         else:
-            films.put_thumbnail(claimed.sha256, _thumbnail(given.grey))
-            films.put_result(claimed.sha256, engine.bundle.sha256, given.prediction, engine.bundle.card.map_shift)
-            _keep(db, leases, claimed, engine.bundle, given)
+            _keep(db, films, leases, claimed, engine.bundle, given)
     except FilmLost as error:
-        _refuse(db, leases, claimed, engine.bundle, str(error))
+        _refuse(db, films, leases, claimed, engine.bundle, str(error))
 
 
 def _thumbnail(grey: np.ndarray) -> bytes:
@@ -129,14 +125,17 @@ def _thumbnail(grey: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _keep(db: Database, leases: Leases, claimed: Claimed, bundle: Bundle, reading: Reading) -> None:
-    """The result and the study's columns, in one transaction."""
+def _keep(db: Database, films: FilmFolder, leases: Leases, claimed: Claimed, bundle: Bundle, reading: Reading) -> None:
+    """The result and the study's columns, in one transaction, and the files while nobody else can have the film."""
+    picture, prediction = _thumbnail(reading.grey), reading.prediction
     with db.writing() as session:
         rows = leases.mine(session, claimed)
         if rows is None:
             return
         study, film = rows
-        prediction = reading.prediction
+        # Not before: somebody may have turned the film meanwhile, and others have scored it as it lies now.
+        films.put_thumbnail(claimed.sha256, picture)
+        films.put_result(claimed.sha256, bundle.sha256, prediction, bundle.card.map_shift)
         result = next((found for found in film.results if found.model == bundle.sha256), None)
         if result is None:
             result = Result(model=bundle.sha256)
@@ -169,14 +168,21 @@ def _note(film: Film, given: Reading | Refusal, warnings: Iterable[str] = ()) ->
     film.warnings = list(dict.fromkeys([*(known for known in film.warnings if known == OTHER_PATIENT), *warnings]))
 
 
-def _refuse(db: Database, leases: Leases, claimed: Claimed, bundle: Bundle, why: Refusal | str) -> None:
+def _refuse(
+    db: Database, films: FilmFolder, leases: Leases, claimed: Claimed, bundle: Bundle, why: Refusal | str
+) -> None:
     """Keep why a film has no result: what came of reading it, or a sentence where that came to nothing."""
+    picture = _thumbnail(why.grey) if isinstance(why, Refusal) and why.grey is not None else None
     with db.writing() as session:
         rows = leases.mine(session, claimed)
         if rows is None:
             return
         study, film = rows
+        # What another model made of it before, too: there is no probability of a film that is refused.
+        film.results.clear()
         if isinstance(why, Refusal):
+            if picture is not None:
+                films.put_thumbnail(claimed.sha256, picture)
             _note(film, why)
             # Where the film could be seen, it is this model that refuses it, and another one may not.
             by = None if why.grey is None else bundle.sha256

@@ -89,6 +89,7 @@ class Leases:
         self._lease = timedelta(seconds=lease_seconds)
         self._stack = ExitStack()
         self._films: set[int] = set()
+        self._model, self._judged = "", set[int]()
         self._found = False
         self._ended = threading.Event()
         self.token = uuid.uuid4().hex
@@ -121,6 +122,8 @@ class Leases:
             DatabaseUnavailable: as ever.
         """
         gone: list[str] = []
+        if model != self._model:
+            self._model, self._judged = model, set()
         # While one film follows another, what dead processes left can wait, and nobody has to look before he claims.
         if not self._found:
             with self._db.reading() as session:
@@ -145,6 +148,8 @@ class Leases:
                 film = session.scalar(self._scored_by_another(model).with_for_update(skip_locked=True, of=Film))
             if film is None:
                 return None
+            if film.state == FilmState.REFUSED:
+                self._judged.add(film.id)
             film.state = FilmState.SCORING
             film.attempts += 1
             film.lease_by, film.lease_until = self.token, datetime.now(UTC) + self._lease
@@ -158,12 +163,16 @@ class Leases:
         return select(Film).where(ready).order_by(Film.attempts, Film.id).limit(1)
 
     def _scored_by_another(self, model: str) -> Select[Film]:
-        """Films that were scored, or refused by a scope check, but not that model's, of studies that wait."""
+        """Films that were scored, or refused by a scope check, but not that model's, of studies that wait.
+
+        Where a refusal was in question, a process has its say once: two that serve different models would else take
+        turns with it for ever.
+        """
         own = exists().where(Result.film_id == Film.id, Result.model == model)
         scored = and_(Film.state == FilmState.SCORED, ~own)
         # None, where it is no model's doing, is unequal to nothing.
         refused = and_(Film.state == FilmState.REFUSED, Film.refused_by != model)
-        found = (Study.status == Status.WAITING, or_(scored, refused))
+        found = (Study.status == Status.WAITING, or_(scored, refused), Film.id.not_in(self._judged))
         return select(Film).join(Study).where(*found).order_by(Study.arrived, Film.id).limit(1)
 
     def _gone(self, session: Session) -> list[str]:
@@ -194,6 +203,8 @@ class Leases:
         film.lease_by = film.lease_until = None
         if state == FilmState.SCORED or by is not None:
             film.attempts = 0
+        if by is not None:
+            self._judged.add(film.id)
         self._films.discard(film.id)
 
     def give_back(self, claimed: Claimed, *, tried: bool) -> None:

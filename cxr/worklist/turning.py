@@ -5,6 +5,7 @@ from sqlalchemy import select
 from cxr.radiograph.placement import Placement
 from cxr.worklist.audit import Event, record
 from cxr.worklist.database import Database
+from cxr.worklist.intake import OTHER_PATIENT
 from cxr.worklist.scoring_queue import BELL
 from cxr.worklist.status import FilmState
 from cxr.worklist.tables import Film, Study
@@ -46,6 +47,7 @@ def turn_film(db: Database, number: int, placement: Placement, who: str) -> None
         # Who scores it at the moment finds that it is not his any more, and drops what he made of it.
         film.lease_by = film.lease_until = None
         film.results.clear()
+        film.warnings = [known for known in film.warnings if known == OTHER_PATIENT]
         study.model = study.abnormal = study.verdict = None
         study.critical, study.findings = [], []
         record(

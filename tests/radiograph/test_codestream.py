@@ -8,7 +8,7 @@ from pydicom import dcmread
 from pydicom.encaps import generate_frames
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless
 
-from cxr.radiograph.codestream import encoded_size
+from cxr.radiograph.codestream import encoded_size, without_comments
 from scripts.hostile_files.bombs import codestream as main_header
 from scripts.hostile_files.seeds import HEIGHT, WIDTH
 
@@ -91,6 +91,14 @@ def test_size_of_a_jp2_file_is_that_of_its_codestream_box(wide):
     decoy = box(b"uuid", bytes(16) + main_header(HEIGHT, WIDTH, 64), wide)
     data = box(b"jP  ", b"\r\n\x87\n") + decoy + box(b"jp2c", main_header(300, 200, 64), wide)
     assert encoded_size(data) == (300, 200)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_what_stands_beside_the_codestream_of_a_jp2_file_does_not_stay(wide):
+    image = main_header(300, 200, 64) + b"\xff\x90 image \xff\xd9"
+    decoy = box(b"uuid", b"DOE" + main_header(HEIGHT, WIDTH, 64) + b"\xff\x90 DOE \xff\xd9", wide)
+    data = box(b"jP  ", b"\r\n\x87\n") + decoy + box(b"jp2c", image, wide) + box(b"xml ", b"<n>DOE</n>\xff\xd9")
+    assert without_comments(data).rstrip(b"\0") == image
 
 
 @pytest.mark.parametrize("length", [0, 2, 7, 2**31])

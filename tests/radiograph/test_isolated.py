@@ -101,7 +101,7 @@ def test_a_crash_is_a_refusal_and_the_next_film_is_read(act, misbehaving, film):
     assert misbehaving.read(film).pixels.shape == (32, 40)
 
 
-@pytest.mark.parametrize("act", [b"hang", b"spin"])
+@pytest.mark.parametrize("act", [b"hang", b"spin", b"drip"])
 def test_what_takes_too_long_is_a_refusal(act, misbehaving, film):
     start = time.monotonic()
     assert said(misbehaving, act) == "The image takes longer to decode than the 1 seconds that it may."
@@ -118,6 +118,33 @@ def test_what_takes_too_much_memory_is_a_refusal(act, misbehaving, film):
 
 def test_a_film_does_not_answer_for_the_one_before(misbehaving, film):
     assert said(misbehaving, b"break-later") == "It did break-later."
+    assert misbehaving.read(film).pixels.shape == (32, 40)
+
+
+def test_a_film_does_not_answer_for_two_processes_that_others_broke(film):
+    made = Decoder(LIMITS, 2, "misbehaving_decoder")
+    with made._turns:
+        other = made._take()
+        other.ask("read", b"break-later")
+        assert said(made, b"break-later") == "It did break-later."
+        made._give_back(other)
+    assert made.read(film).pixels.shape == (32, 40)
+    assert len(made._idle) == 2
+    made.close()
+
+
+def test_a_process_that_can_not_even_be_ordered_keeps_nobody_waiting(film, monkeypatch):
+    monkeypatch.setattr("sys.path", [*sys.path, Path("no text")])
+    made = Decoder(LIMITS, 1)
+    with pytest.raises(DecoderUnavailable, match="TypeError"):
+        made.read(film)
+    monkeypatch.undo()
+    assert made.read(film).pixels.shape == (32, 40)
+    made.close()
+
+
+def test_a_process_that_says_nonsense_of_itself_is_replaced(misbehaving, film):
+    assert said(misbehaving, b"boast") == CRASHED
     assert misbehaving.read(film).pixels.shape == (32, 40)
 
 
@@ -204,6 +231,18 @@ def test_it_can_touch_no_file_of_anybody(misbehaving, tmp_path):
     for act in (f"open {tmp_path / 'secret'}", f"open {ROOT / 'README.md'}", f"write {tmp_path / 'new'}"):
         assert json.loads(said(misbehaving, act.encode())) == "Permission denied"
     assert not (tmp_path / "new").exists()
+
+
+@LINUX
+def test_it_can_neither_shorten_a_file_of_anybody_nor_open_it_up(misbehaving, tmp_path):
+    if "calls" not in misbehaving.held():
+        pytest.skip("this kernel has no seccomp, or this machine is not known")
+    (tmp_path / "film").write_text("film")
+    (tmp_path / "film").chmod(0o600)
+    for act in ("shorten", "open-up"):
+        assert json.loads(said(misbehaving, f"{act} {tmp_path / 'film'}".encode())) == "Operation not permitted"
+    assert (tmp_path / "film").read_text() == "film"
+    assert (tmp_path / "film").stat().st_mode & 0o777 == 0o600
 
 
 @LINUX

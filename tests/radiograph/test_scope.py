@@ -90,6 +90,8 @@ def test_an_inverted_film_is_no_refusal() -> None:
         ({"body_part": "HIP"}, "other_body_part"),
         ({"body_part": "Chest", "view": "pa"}, None),
         ({"view": "LLD"}, None),
+        ({"view": "AP supine", "body_part": "PORTABLE CHEST"}, None),
+        ({"view": "LEFT LATERAL"}, "lateral"),
     ],
 )
 def test_the_header_counts_where_the_picture_does_not_clearly_say_otherwise(

@@ -61,4 +61,7 @@ def test_a_candidate_may_not_take_the_scope_check_away(card: Card) -> None:
     assert "no scope check, and default has one" in refused.said
     passed = scope_check(with_one, with_one)
     assert passed is not None and passed.passed
-    assert "1,234 pictures" in passed.said
+    assert "fitted on 1,285 pictures" in passed.said and "never seen" not in passed.said
+    less = card.model_copy(update={"scope": SCOPE.model_copy(update={"out_of_scope": {"hand": 27}})})
+    told = scope_check(less, with_one)
+    assert told is not None and "never seen what that of default has: text." in told.said

@@ -240,6 +240,16 @@ def test_bits_beside_the_pixels_are_cleared():
     assert leaks(copy.data) == []
 
 
+@pytest.mark.filterwarnings("ignore:The pixel data is")
+def test_bits_beside_signed_pixels_have_their_sign_alone():
+    made = film()
+    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 12, 11, 1
+    values = (pixels() & 0x0FFF).astype(np.int16) - 2048
+    made.PixelData = (values.view(np.uint16) ^ 0x7000).tobytes()
+    _, read = cleaned(written(made))
+    assert read.PixelData == values.tobytes()
+
+
 def test_comments_of_a_codestream_go():
     grey = Image.fromarray((pixels() >> 4).astype(np.uint8))
     stream = io.BytesIO()

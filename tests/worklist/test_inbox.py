@@ -105,6 +105,18 @@ def test_what_is_no_film_is_refused_with_a_note(inbox, database):
     assert inbox.problems == ()
 
 
+def test_what_is_too_large_to_be_a_film_is_refused_without_being_read(database, films, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "LARGEST_FILM", 1000)
+    monkeypatch.setattr("cxr.worklist.unpack.LARGEST_FILM", 1000)
+    monkeypatch.setattr(module, "is_whole", lambda data: pytest.fail("it was read"))
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    (folder / "recording.mp4").write_bytes(bytes(1001))
+    inbox = Inbox(folder, database, films, patience_seconds=60)
+    assert looks(inbox) == 0
+    assert "no film is that large" in said(inbox)["refused/recording.mp4"]
+
+
 def test_an_archive_is_taken_with_a_note_of_what_is_none(inbox, database):
     with zipfile.ZipFile(inbox.folder / "cd.zip", "w") as archive:
         for name, data in (("1.png", png(0.1)), ("readme.txt", b"hello"), ("2.png", png(0.2))):

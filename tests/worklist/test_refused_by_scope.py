@@ -13,11 +13,11 @@ from cxr.classify import TURNED
 from cxr.radiograph.placement import UNTOUCHED, Placement
 from cxr.radiograph.scope import Scope
 from cxr.worklist.intake import take_in
-from cxr.worklist.scoring import score_queued
+from cxr.worklist.scoring import score_film, score_queued
 from cxr.worklist.scoring_queue import Leases
 from cxr.worklist.status import FilmState, Status
 from cxr.worklist.studies import study
-from cxr.worklist.tables import AuditLine, Film, Study
+from cxr.worklist.tables import AuditLine, Film, Result, Study
 from cxr.worklist.turning import NoSuchFilm, turn_film
 
 LATERAL = Scope("This looks like a lateral film.", "lateral")
@@ -104,6 +104,11 @@ def test_a_film_that_the_next_model_refuses_has_no_say_any_more(database, films)
     score_queued(database, films, checked("second", lambda film: LATERAL))
     row = study(database, number)
     assert (row.analysed, row.verdict, row.critical, row.findings, row.model) == (False, None, (), (), None)
+    with database.reading() as session:
+        assert session.scalars(select(Result)).all() == []
+    # Whoever goes back to the model before has its number again.
+    score_queued(database, films, Brightness("first"))
+    assert study(database, number).analysed
 
 
 def test_warnings_of_the_model_before_go(database, films):
@@ -176,6 +181,51 @@ def test_what_was_being_scored_as_the_film_lay_is_dropped(database, films):
         again = leases.next(engine.bundle.sha256)
         assert (again.film, again.turn) == (claimed.film, "half")
     assert study(database, number).films[0].placement == Placement(2)
+
+
+@pytest.mark.parametrize("says", [lambda film: Scope(), lambda film: LATERAL])
+def test_maps_and_thumbnail_of_the_film_as_it_lay_are_not_written_over_those_as_it_lies(database, films, says):
+    """One process scores it still, as it lay; it was turned, and another one has scored it meanwhile."""
+    take(database, films, corner())
+    engine = checked("first", says)
+    folder = films.root.parent / "scoring"
+    with Leases(database, folder) as slow, Leases(database, folder) as fast:
+        before = slow.next(engine.bundle.sha256)
+        turn_film(database, before.film, Placement(2), "Ada")
+        score_film(database, films, fast, fast.next(engine.bundle.sha256), engine)
+        kept = films.thumbnail(before.sha256), films.result(before.sha256, engine.bundle.sha256)
+        score_film(database, films, slow, before, engine)
+        after = films.thumbnail(before.sha256), films.result(before.sha256, engine.bundle.sha256)
+    assert after[0] == kept[0]
+    assert (after[1] is None) == (kept[1] is None)
+    if kept[1] is not None:
+        np.testing.assert_array_equal(after[1].prediction.square, kept[1].prediction.square)
+
+
+def test_two_processes_with_different_models_do_not_take_turns_for_ever(database, films):
+    """One model refuses each film; of the other, another one. Each has its say once, and then there is quiet."""
+    for seed in range(2):
+        take(database, films, png(0.3 + 0.4 * seed, seed))
+    bright = checked("bright", lambda film: LATERAL if film.pixels.mean() < 0.5 else Scope())
+    refusing = checked("refusing", lambda film: LATERAL)
+    folder, count = films.root.parent / "scoring", 0
+    with Leases(database, folder) as one, Leases(database, folder) as two:
+        for _ in range(10):
+            for leases, engine in ((one, bright), (two, refusing)):
+                while (claimed := leases.next(engine.bundle.sha256)) is not None:
+                    score_film(database, films, leases, claimed, engine)
+                    count += 1
+                    assert count < 20
+        assert one.next(bright.bundle.sha256) is None
+        # A model that is promoted is asked of all of them, and so is the one before when it comes back.
+        last = checked("last", lambda film: Scope())
+        for engine in (last, bright):
+            while (claimed := one.next(engine.bundle.sha256)) is not None:
+                score_film(database, films, one, claimed, engine)
+                count += 1
+                assert count < 30
+    with database.reading() as session:
+        assert len(session.scalars(select(Film).where(Film.state == FilmState.SCORED)).all()) >= 1
 
 
 def test_a_film_that_is_gone_cannot_be_turned(database):

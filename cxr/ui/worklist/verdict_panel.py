@@ -73,7 +73,8 @@ def _warnings(study: StudyRow) -> list[str]:
 
 
 def _show_unanalysed(study: StudyRow, warnings: list[str]) -> None:
-    if study.reason is None:
+    waits = any(film.state in (FilmState.QUEUED, FilmState.SCORING) for film in study.films)
+    if waits or study.reason is None:
         st.header("Waits for its score", anchor=False)
         st.markdown("The verdict appears here when the film was scored. You can read it meanwhile.")
     else:
