@@ -1,13 +1,17 @@
 """A folder in the layout of the Kaggle release, made on the spot: tables, boxes, and shards with small films."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from handmade_shards import film_fields, write_shard
+from PIL import Image
 from synthetic import BLOB, SIDE, encoded, synthetic_film
 
 from cxr.dataset.table import FILM_SIDE
 from cxr.findings import CATEGORIES
+from cxr.radiograph import read_radiograph
+from cxr.samples import SAMPLES
 
 PATIENTS = 40
 FILMS_EACH = 3
@@ -21,7 +25,24 @@ def labels_of(patient: int, number: int) -> tuple[str, ...]:
     return ("Effusion", "Mass") if number == FILMS_EACH - 1 else ("Mass",)
 
 
-def write_folder(folder: Path, patients: int = PATIENTS) -> Path:
+Picture = Callable[[np.random.Generator, tuple[int, int] | None], np.ndarray]
+"""Makes a film, uint8 (side, side), with a mass at (row, column) of SIDE or none."""
+
+CHEST_SIDE = 256
+
+
+def chest_film() -> Picture:
+    """Chest films, for those who show them to the shipped model, which refuses noise: a sample with other noise."""
+    grey = Image.fromarray(read_radiograph(SAMPLES[0].read()).grey).resize((CHEST_SIDE, CHEST_SIDE))
+    chest = np.asarray(grey, np.float32)
+
+    def film(rng: np.random.Generator, blob: tuple[int, int] | None) -> np.ndarray:
+        return np.clip(chest + rng.normal(0, 2, chest.shape), 0, 255).astype(np.uint8)
+
+    return film
+
+
+def write_folder(folder: Path, patients: int = PATIENTS, picture: Picture = synthetic_film) -> Path:
     """Write it; three films of each patient, of whom the odd ones have a mass, boxed on their first films."""
     rng = np.random.default_rng(0)
     shards: list[list[dict]] = [[] for _ in range(SHARDS)]
@@ -33,7 +54,7 @@ def write_folder(folder: Path, patients: int = PATIENTS) -> Path:
             image_id = f"{patient:08d}_{number:03d}.png"
             labels = labels_of(patient, number)
             blob = tuple(int(v) for v in rng.integers(4, SIDE - BLOB - 4, 2)) if "Mass" in labels else None
-            film = encoded(synthetic_film(rng, blob), "JPEG")
+            film = encoded(picture(rng, blob), "JPEG")
             shards[(patient + number) % SHARDS].append(film_fields(image_id, film, labels))
             table.append(",".join((image_id, *(str(int(name in labels)) for name in CATEGORIES))))
             sex, view = "MF"[patient % 2], ("PA", "AP")[number % 2]

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from promoting import another_model, flip_a_byte, models_folder
+from synthetic import encoded, synthetic_film
 
 from cxr.cli import main
 from cxr.model.bundle import Bundle, load_bundle
@@ -34,12 +36,14 @@ def test_from_the_gate_to_the_promotion_and_back(models: Path, capsys: pytest.Ca
     assert capsys.readouterr().err == "There is no earlier model to go back to.\n"
 
 
-def test_every_command_takes_the_model_that_was_promoted(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from cxr.samples import FOLDER
-
+def test_every_command_takes_the_model_that_was_promoted(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The scope check of this small model knows films like this one alone.
+    (tmp_path / "film.png").write_bytes(encoded(synthetic_film(np.random.default_rng(5), None)))
     assert main(["promote", "second", *DECIDED]) == 0
     capsys.readouterr()
-    assert main(["classify", "--json", str(FOLDER / "adult_pa.dcm")]) == 0
+    assert main(["classify", "--json", str(tmp_path / "film.png")]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["model"] == {"name": "second", "sha256": load_bundle(models / "second").sha256}
     assert main(["card"]) == 0

@@ -36,6 +36,15 @@ def store(bundle: Bundle, report: Report, films: ScoredFilms) -> Bundle:
     return attach(bundle, (REPORT_FILE, TEST_FILE), lambda folder: _write(folder, report, films))
 
 
+def store_report(bundle: Bundle, report: Report) -> Bundle:
+    """Replace the report of a stored evaluation; the scored films, of whose ids only hashes are kept, stay as they are."""
+
+    def write(folder: Path) -> None:
+        (folder / REPORT_FILE).write_text(report.model_dump_json(indent=1) + "\n")
+
+    return attach(bundle, (REPORT_FILE,), write)
+
+
 def save(bundle: Bundle, name: str, report: Report, films: ScoredFilms) -> Path:
     """Keep an evaluation on another test set beside the bundle's own, in `evaluations_dir`; returns its folder.
 

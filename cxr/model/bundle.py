@@ -168,9 +168,7 @@ def check_agreement(
     pairs = [(logits, expected.logits), (maps, expected.maps)]
     if expected.features is not None:
         if features is None or features.shape != expected.features.shape:
-            raise BundleRejected(
-                f"The serving graph of the model {name} does not give its Keras model's features."
-            )
+            raise BundleRejected(f"The serving graph of the model {name} does not give its Keras model's features.")
         pairs.append((features, expected.features))
     difference = np.max([np.abs(got - wanted).max() / max(1.0, np.abs(wanted).max()) for got, wanted in pairs])
     # NaN is neither above nor below; `not <=` catches it.

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from cxr.evaluation.stored import load_evaluation, store
+from cxr.evaluation.stored import load_evaluation, store_report
 from cxr.model.attach import attach
 from cxr.model.bundle import GRAPH_FILE, PROBE_FILE, Bundle, BundleRejected, load_probe
 from cxr.model.engine import Engine
@@ -34,12 +34,18 @@ def give_features(bundle: Bundle) -> Bundle:
         export_onnx(model, folder / GRAPH_FILE)
         write_probe(folder, probe_of(model, films))
 
+    def put_back(folder: Path) -> None:
+        for name, content in former.items():
+            (folder / name).write_bytes(content)
+
     old = before.run(films.astype(np.float32))
+    former = {name: (bundle.path / name).read_bytes() for name in (GRAPH_FILE, PROBE_FILE)}
     renewed = attach(bundle, (GRAPH_FILE, PROBE_FILE), write)
     new = Engine(renewed).run(films.astype(np.float32))
-    if max(float(np.abs(a - b).max()) for a, b in zip(old, new, strict=True)) > SAME:
+    if not max(float(np.abs(a - b).max()) for a, b in zip(old, new, strict=True)) <= SAME:
+        attach(renewed, tuple(former), put_back)
         raise BundleRejected(f"The new serving graph of the model {bundle.name} gives other logits or maps.")
     if stored is not None:
         of_model = stored.report.model.model_copy(update={"sha256": renewed.model_sha256})
-        renewed = store(renewed, stored.report.model_copy(update={"model": of_model}), stored.films)
+        renewed = store_report(renewed, stored.report.model_copy(update={"model": of_model}))
     return renewed

@@ -129,8 +129,7 @@ def _keep(db: Database, films: FilmFolder, leases: Leases, claimed: Claimed, bun
     """The result and the study's columns, in one transaction, and the files while nobody else can have the film."""
     picture, prediction = _thumbnail(reading.grey), reading.prediction
     with db.writing() as session:
-        rows = leases.mine(session, claimed)
-        if rows is None:
+        if (rows := leases.mine(session, claimed)) is None:
             return
         study, film = rows
         # Not before: somebody may have turned the film meanwhile, and others have scored it as it lies now.
@@ -174,8 +173,7 @@ def _refuse(
     """Keep why a film has no result: what came of reading it, or a sentence where that came to nothing."""
     picture = _thumbnail(why.grey) if isinstance(why, Refusal) and why.grey is not None else None
     with db.writing() as session:
-        rows = leases.mine(session, claimed)
-        if rows is None:
+        if (rows := leases.mine(session, claimed)) is None:
             return
         study, film = rows
         # What another model made of it before, too: there is no probability of a film that is refused.

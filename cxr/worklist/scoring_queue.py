@@ -172,7 +172,7 @@ class Leases:
         scored = and_(Film.state == FilmState.SCORED, ~own)
         # None, where it is no model's doing, is unequal to nothing.
         refused = and_(Film.state == FilmState.REFUSED, Film.refused_by != model)
-        found = (Study.status == Status.WAITING, or_(scored, refused), Film.id.not_in(self._judged))
+        found = (Study.status == Status.WAITING, or_(scored, refused), Film.id.not_in(list(self._judged)))
         return select(Film).join(Study).where(*found).order_by(Study.arrived, Film.id).limit(1)
 
     def _gone(self, session: Session) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kaggle_folder import write_folder
+from kaggle_folder import chest_film, write_folder
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from served import FLAGS, free_port, running_app
 
@@ -17,7 +17,7 @@ expect.set_options(timeout=30_000)
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of an app that runs for these tests, with a data set that was made on the spot."""
     place, port = tmp_path_factory.mktemp("app"), free_port()
-    data = {"CXR_DATA": str(write_folder(place / "set")), "CXR_CACHE_DIR": str(place / "cache")}
+    data = {"CXR_DATA": str(write_folder(place / "set", picture=chest_film())), "CXR_CACHE_DIR": str(place / "cache")}
     with running_app(place, port, **data):
         yield f"http://127.0.0.1:{port}"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from driven import charts, opened, titles, words
-from kaggle_folder import FILMS_EACH, PATIENTS, write_folder
+from kaggle_folder import FILMS_EACH, PATIENTS, chest_film, write_folder
 
 from cxr.dataset.shards import read_records
 from cxr.dataset.table import release
@@ -24,7 +24,7 @@ def app():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return write_folder(tmp_path_factory.mktemp("kaggle") / "set")
+    return write_folder(tmp_path_factory.mktemp("kaggle") / "set", picture=chest_film())
 
 
 @pytest.fixture

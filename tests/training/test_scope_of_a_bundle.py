@@ -101,6 +101,9 @@ def test_an_older_bundle_serves_without_and_can_be_given_one(tiny_bundle: Bundle
     stored = load_evaluation(given)
     assert stored is not None
     assert stored.report.model.sha256 == given.model_sha256 != older.model_sha256
+    before = load_evaluation(older)
+    assert before is not None
+    assert list(stored.films.metadata.index) == list(before.films.metadata.index)
 
 
 def test_the_command_fits_a_check_anew(
