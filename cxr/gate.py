@@ -85,12 +85,23 @@ def scope_check(candidate: Card, champion: Card) -> Check | None:
     if candidate.scope is None:
         said = f"It has no scope check, and {champion.name} has one; it would give a hand or a page of text a verdict."
         return Check(name=SCOPE, passed=False, said=said)
+    if _knows_laterals(champion) and not _knows_laterals(candidate):
+        said = (
+            f"Its scope check has learnt from no lateral film, as that of {champion.name} has, and would give one a "
+            "verdict: fit it anew with some (`python -m cxr scope --out-of-scope DIR`, in a folder named lateral)."
+        )
+        return Check(name=SCOPE, passed=False, said=said)
     # The rates' counts don't add up: many pictures are in several.
     pictures = sum((*candidate.scope.frontal.values(), *candidate.scope.out_of_scope.values()))
     said = f"It has one, fitted on {pictures:,} pictures; its card says how often it is right."
     if unknown := sorted(set(champion.scope.out_of_scope) - set(candidate.scope.out_of_scope)):
         said += f" It has never seen what that of {champion.name} has: {', '.join(unknown)}."
     return Check(name=SCOPE, passed=True, said=said)
+
+
+def _knows_laterals(card: Card) -> bool:
+    """Lateral films are what a check can't guess: one that has seen none refuses none."""
+    return card.scope is not None and any("lateral" in source.lower() for source in card.scope.out_of_scope)
 
 
 def metric_checks(films: PairedFilms, candidate: Card, champion: Card, margins: Margins = MARGINS) -> tuple[Check, ...]:

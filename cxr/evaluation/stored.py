@@ -37,7 +37,7 @@ def store(bundle: Bundle, report: Report, films: ScoredFilms) -> Bundle:
 
 
 def store_report(bundle: Bundle, report: Report) -> Bundle:
-    """Replace the report of a stored evaluation; the scored films, of whose ids only hashes are kept, stay as they are."""
+    """Replace the report of a stored evaluation. Its scored films stay: of their ids there are only hashes."""
 
     def write(folder: Path) -> None:
         (folder / REPORT_FILE).write_text(report.model_dump_json(indent=1) + "\n")

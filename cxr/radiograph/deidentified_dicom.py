@@ -6,6 +6,7 @@ coding schemes, and the pixels. So what the standard adds later, and what a manu
 
 import io
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Final
 
 import numpy as np
@@ -91,6 +92,9 @@ def deidentified_dicom(data: bytes, key: bytes, blank: tuple[Box, ...], max_pixe
         syntax = ExplicitVRLittleEndian
     else:
         _keep_pixels(film, source)
+    if not UID(str(film.get("SOPInstanceUID", ""))).is_valid:
+        # Without one that holds to the rules a film can be read, but not written.
+        film.SOPInstanceUID = other_uid(sha256(data).hexdigest(), key)
     _say(film, bool(blank))
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\x00\x01"

@@ -14,12 +14,13 @@ from cxr.dataset.official import read_official_lists
 from cxr.dataset.splits import split_hash
 from cxr.model.attach import attach
 from cxr.model.bundle import SCOPE_FILE, Bundle
-from cxr.model.card import Card, ScopeFacts
+from cxr.model.card import ScopeFacts
 from cxr.model.engine import Engine
 from cxr.model.export import load_keras
 from cxr.model.features import channels
 from cxr.training.config import TrainingConfig
 from cxr.training.parts import split_films
+from cxr.training.patients import load_patients
 from cxr.training.scope_attach import give_features
 from cxr.training.scope_data import ScopeData, gather
 from cxr.training.scope_fit import fit_scope
@@ -117,7 +118,7 @@ def scope_from_folder(
         UnusableDataset, BundleRejected: with one sentence; the bundle is then as it was.
     """
     films = open_folder(data, cache)
-    known, test = _split(bundle.card, films, data)
+    known, test = _split(bundle, films, data)
     order = films.metadata.iloc[known].groupby("patient").cumcount().to_numpy()
     known = np.sort(known[np.argsort(order, kind="stable")[: amounts.films]])
     fitting, testing = (load_films(films, rows, bundle.card.input_size, cache) for rows in (known, test))
@@ -125,9 +126,9 @@ def scope_from_folder(
     return add_scope(bundle, channels(load_keras(bundle)), fitting, testing, folders, amounts, cache, report)
 
 
-def _split(card: Card, films: Catalogue, data: Path) -> tuple[np.ndarray, np.ndarray]:
+def _split(bundle: Bundle, films: Catalogue, data: Path) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the films to fit with, and of those of other patients to test with."""
-    patients = films.metadata["patient"]
+    card, patients = bundle.card, films.metadata["patient"]
     if card.data is not None:
         config = TrainingConfig(**card.training)
         split = split_films(films, config, read_official_lists(data) if config.official_split else None)
@@ -135,6 +136,9 @@ def _split(card: Card, films: Catalogue, data: Path) -> tuple[np.ndarray, np.nda
             return np.flatnonzero(split != "test"), np.flatnonzero(split == "test")
     second = np.random.default_rng(0).permutation(patients.unique())[::3]
     tests = patients.isin(second).to_numpy()
+    made_by = load_patients(bundle)
+    if made_by is not None:
+        tests &= ~made_by.had_part(patients.to_numpy())
     return np.flatnonzero(~tests), np.flatnonzero(tests)
 
 

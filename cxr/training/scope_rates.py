@@ -124,12 +124,12 @@ def measure(
 
 def _pooled(rates: list[ScopeRate]) -> Iterator[ScopeRate]:
     """The rates of all other hospitals together, and of all real pictures that are none of a chest from the front."""
-    one_by_one = any(rate.pictures == LATERAL for rate in rates)
-    left_out = {"lateral", "drawn"} if one_by_one else {"drawn"}
+    # Laterals stand by themselves: whether they are refused depends on whether the check knew any.
+    left_out = {"lateral", LATERAL, "drawn"}
     for named, expected, chosen in (
         ("all other hospitals", "accepted", lambda rate: rate.fitted_without == HOSPITAL and "," not in rate.pictures),
         (
-            "all pictures out of scope but the drawn ones",
+            "all pictures out of scope but laterals and drawn ones",
             "refused",
             lambda rate: rate.pictures not in left_out and not rate.pictures.endswith((VARIED, PART)),
         ),

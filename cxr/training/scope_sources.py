@@ -1,5 +1,6 @@
 """Which pictures a scope check is fitted on and tested with: the model's own films, folders, packages, drawings."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -48,6 +49,9 @@ class Amounts:
     drawn: int = 40
 
 
+PERSON: Final = re.compile(r"(person|patient|IM)[-_ ]?\d+", re.IGNORECASE)
+"""How collections of films number their patients in the names of files (Kermany et al.: person1000_…, IM-0115-…)."""
+
 QUICK: Final = Amounts(films=150, tests=150, drawn=8)
 """For a model that was just trained."""
 
@@ -70,10 +74,17 @@ def training_films(squares: np.ndarray, metadata: pd.DataFrame, source: str, mos
 
 
 def other_films(folder: Path, most: int) -> list[Picture]:
-    """Frontal films of one hospital, in a folder and its folders; `most` of them, evenly chosen."""
+    """Frontal films of one hospital, in a folder and its folders; `most` of them, evenly chosen. A group is a patient
+    where the name of the file numbers one, else a file."""
     files = picture_files(folder)
     pictures = of_files(files[:: max(1, -(-len(files) // most))])
-    return [Picture(picture.pixels, FRONTAL, folder.name, picture.group) for picture in pictures]
+    return [Picture(picture.pixels, FRONTAL, folder.name, person_of(picture.group)) for picture in pictures]
+
+
+def person_of(name: str) -> str:
+    """The part of a file's name that numbers its patient; the name where none does."""
+    found = PERSON.search(name)
+    return name if found is None else found[0]
 
 
 def films_and_spoilt(films: Sequence[Picture], amounts: Amounts, seed: int) -> Iterator[Picture]:

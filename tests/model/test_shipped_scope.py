@@ -71,7 +71,7 @@ def test_the_card_gives_a_rate_for_each_target(engine: Engine) -> None:
     rates = {(rate.pictures, rate.expected): rate.share.value for rate in facts.rates}
     assert rates["test films", "accepted"] == 1
     assert rates["all other hospitals", "accepted"] >= 0.98
-    assert rates["all pictures out of scope but the drawn ones", "refused"] >= 0.95
+    assert rates["all pictures out of scope but laterals and drawn ones", "refused"] >= 0.95
     assert rates["lateral, each in turn", "refused"] >= 0.9
 
 

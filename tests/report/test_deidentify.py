@@ -294,3 +294,18 @@ def test_metadata_of_pictures_goes(kind: str, orientation: int):
     assert np.array_equal(before.pixels, after.pixels)
     image = Image.open(io.BytesIO(copy.data))
     assert set(image.getexif()) == ({0x0112} if orientation != 1 else set())
+
+
+@pytest.mark.parametrize("uid", [None, "1.2.03.4"])
+def test_a_film_without_a_number_that_holds_to_the_rules_is_exported_with_another(uid):
+    source = dcmread(ADULT)
+    if uid is None:
+        del source.SOPInstanceUID
+    else:
+        source["SOPInstanceUID"].value = uid
+    file = io.BytesIO()
+    source.save_as(file, enforce_file_format=False)
+    copy = cleaned(file.getvalue())[1]
+    assert copy.SOPInstanceUID.is_valid
+    assert copy.SOPInstanceUID != "1.2.03.4"
+    assert copy.file_meta.MediaStorageSOPInstanceUID == copy.SOPInstanceUID
