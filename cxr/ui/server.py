@@ -1,5 +1,6 @@
 """How the app is served: refused where it must not be, behind its guard, with its routes for the operator."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,6 +18,7 @@ from cxr.ui.guard import Guard
 from cxr.ui.login import BadLogin, Login, login
 from cxr.ui.status_routes import Counted
 from cxr.ui.who import on_another_address
+from cxr.ui.worklist.background import keep_working
 
 
 def check_start() -> None:
@@ -69,9 +71,13 @@ def routes() -> list[BaseRoute]:
 
 @asynccontextmanager
 async def lifespan(app: object) -> AsyncIterator[None]:
-    """Say where the app is, once it is served. Streamlit's own welcome asks a server on the internet for it."""
+    """Begin with the worklist's work, which waits for no page, and say where the app is, once it is served.
+
+    Streamlit's own welcome asks a server on the internet for that.
+    """
     # Not before: the server has given its loggers consoles of their own by now.
     set_up(settings().log_format, settings().log_level)
+    await asyncio.to_thread(keep_working)
     address = str(config.get_option("server.address") or "localhost")
     print(f"CXR Triage: {get_url(f'[{address}]' if ':' in address else address)}", flush=True)
     yield

@@ -1,4 +1,4 @@
-"""The app works for the worklist from its first page on, whichever that is."""
+"""The app works for the worklist from its start on."""
 
 from cxr.worklist.background import work
 from cxr.worklist.database import DatabaseUnavailable
