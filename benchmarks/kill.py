@@ -47,6 +47,15 @@ from scripts.throwaway_postgres import FAST, programs, running_server
 
 SIDE = 320
 FILMS_A_KILL = 30
+OF_OTHER_PIXELS = (
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTSequence",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "PixelPaddingValue",
+)
+"""What a header says of how its pixels are shown, which are no longer there: the films would be white."""
 LONGEST = 5.0
 """Seconds from a process's first word to its end."""
 
@@ -60,6 +69,9 @@ def make_films(folder: Path, count: int) -> dict[str, str]:
     film.Rows = film.Columns = SIDE
     film.SamplesPerPixel, film.BitsAllocated, film.BitsStored, film.HighBit, film.PixelRepresentation = 1, 8, 8, 7, 0
     film.PhotometricInterpretation, film.ViewPosition = "MONOCHROME2", "PA"
+    for keyword in OF_OTHER_PIXELS:
+        if keyword in film:
+            delattr(film, keyword)
     film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     for number in range(count):
         film.PixelData = np.clip(image + rng.integers(-2, 3, image.shape), 0, 255).astype(np.uint8).tobytes()

@@ -30,6 +30,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_half_written_shows(kind, films
     assert found["faults"] == []
     assert sum(found["processes"].values()) == KILLS
     assert found["acknowledged"]["films"] > 0
+    assert found["in the end"]["films scored"] > 0
 
 
 def test_what_is_lost_or_half_written_is_seen(films):
