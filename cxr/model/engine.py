@@ -16,8 +16,8 @@ from cxr.settings import settings
 BATCH = 8
 SPIN_MICROSECONDS = "50"
 """How long a thread of ONNX Runtime stays awake when it has nothing to do: from one layer to the next, and no longer.
-By itself it stays awake far longer, which on a machine with other work took twice the processor time for a film, and
-1.5 times as long or more (`benchmarks.spinning`)."""
+By itself it stays awake far longer. That gains a tenth on an idle machine, and costs a third where there is other work,
+as there is beside readers, decoders and the worklist (`benchmarks/spinning.json`)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,6 +24,9 @@ RAY: Final = (
     "--node-ip-address=127.0.0.1",
     "--disable-usage-stats",
 )
+TRIES: Final = 3
+LATE: Final = "timed out during startup"
+"""What Ray says where a node takes more than 30 seconds to start: a busy machine is not a broken one."""
 QUICK: Final = {
     # A dead node is to be noticed within seconds.
     "RAY_health_check_initial_delay_ms": "0",
@@ -104,16 +107,21 @@ class RayCluster:
             MARK: self._mark(node),
         }
         log = self.folder / f"{node}.txt"
-        with log.open("wb") as stream:
-            started = subprocess.Popen(
-                [*RAY, *options, *ports, "--object-store-memory=80000000"],
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,
-            )
-        self.sessions[node] = started.pid
-        assert started.wait(180) == 0, log.read_text()
+        for _ in range(TRIES):
+            with log.open("wb") as stream:
+                started = subprocess.Popen(
+                    [*RAY, *options, *ports, "--object-store-memory=80000000"],
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    start_new_session=True,
+                )
+            self.sessions[node] = started.pid
+            if started.wait(180) == 0:
+                return
+            assert LATE in log.read_text(), log.read_text()
+            self.kill(node)
+        raise AssertionError(log.read_text())
 
 
 def command(process: psutil.Process) -> list[str]:
