@@ -142,7 +142,7 @@ def test_session_that_is_full_takes_no_more_and_says_so(app, changed_settings):
     app.file_uploader[0].upload("big.jpeg", bytes(900_000), "image/jpeg").run()
     assert not app.exception
     assert len(app.radio[0].options) == 1
-    assert "big.jpeg was not taken in" in app.toast[0].value
+    assert "big.jpeg was not taken in" in app.toast[0].value.replace("\\", "")
 
 
 def test_removed_film_leaves_nothing_in_the_session(app):
@@ -186,7 +186,7 @@ def test_sample_that_a_full_session_has_no_room_for_is_refused_in_words(app, cha
     app.file_uploader[0].upload("big.jpeg", bytes(900_000), "image/jpeg").run()
     press(app, SAMPLES[0].label)
     assert not app.exception
-    assert f"{SAMPLES[0].file} was not taken in" in app.toast[0].value
+    assert f"{SAMPLES[0].file} was not taken in" in app.toast[0].value.replace("\\", "")
 
 
 def test_name_of_a_file_is_shown_as_it_is(app):
