@@ -43,12 +43,13 @@ def test_a_sound_machine_is_well_and_the_command_says_so(place, capsys):
 
 
 def test_a_broken_model_is_named(place, tmp_path, monkeypatch):
+    # Pages that were opened before in this process have begun to score in it.
+    monkeypatch.setattr(module, "scoring_here", lambda: None)
+    assert failing({"model": LOOKS["model"]}) == {}
     models = shutil.copytree(settings().models_dir, tmp_path / "models", ignore=shutil.ignore_patterns("backbones"))
     (models / "default" / "model.onnx").write_bytes(b"x")
     place.setenv("CXR_MODELS_DIR", str(models))
     settings.cache_clear()
-    # Pages that were opened before in this process have begun to score in it.
-    monkeypatch.setattr(module, "scoring_here", lambda: None)
     # Another engine: one that runs goes on with what it has loaded.
     assert failing({"model": LOOKS["model"]}) == {}
     monkeypatch.setattr(module, "_OWN", module.ServingEngine())

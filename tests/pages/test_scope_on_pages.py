@@ -1,12 +1,13 @@
 """What the pages show of a film that the scope check refuses, asks about or corrects."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import streamlit as st
 from driven import component, opened, words
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -54,7 +55,7 @@ def other_way_round(seen: Radiograph) -> Scope:
 
 
 @pytest.fixture
-def says(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Radiograph], Scope]], None]:
+def says(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[Radiograph], Scope]], None]]:
     """Gives every engine a scope check that says what a function says."""
 
     def put(function: Callable[[Radiograph], Scope]) -> None:
@@ -67,7 +68,9 @@ def says(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Radiograph], Sc
         monkeypatch.setattr(Engine, "scope", property(lambda self: check, lambda self, value: None), raising=False)
         monkeypatch.setattr(Engine, "predict", with_features)
 
-    return put
+    yield put
+    # Engines that were made meanwhile have no check of their own.
+    st.cache_resource.clear()
 
 
 def _featured(prediction):

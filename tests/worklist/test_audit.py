@@ -312,7 +312,8 @@ def test_a_long_trail_is_verified_in_no_more_memory(db: Database, monkeypatch: p
                 record(session, who="Ada", event=Event.READ, what=f"study {number}")
         # The first time what is kept for every statement is made as well.
         verify(db)
-        peaks.append(_peak_of_verify(db))
+        # The least of some: other threads of the process take memory too.
+        peaks.append(min(_peak_of_verify(db) for _ in range(3)))
     assert peaks[1] < 1.5 * peaks[0]
 
 
