@@ -32,7 +32,7 @@ from pydicom.uid import (
 from cxr.radiograph.blocks import blocks
 from cxr.radiograph.codestream import encoded_size
 from cxr.radiograph.decoded import Decoded
-from cxr.radiograph.film import Facts, UnreadableFilm
+from cxr.radiograph.film import CHEST, FRONTAL_VIEWS, Facts, UnreadableFilm
 from cxr.radiograph.grey_levels import FURTHEST, grey_scale, padding_of, text_of
 
 # pydicom's warnings of odd values quote them into the log, and with a damaged length what follows: the patient's name.
@@ -114,10 +114,10 @@ def read_dicom(data: bytes, max_pixels: int) -> Decoded:
     if photometric == "MONOCHROME1":
         scale = scale.inverted()
     body_part = text_of(dataset, "BodyPartExamined")
-    if body_part and body_part.upper() not in ("CHEST", "THORAX", "LUNG"):
+    if body_part and body_part.upper() not in CHEST:
         warnings.append(f"The file says that it shows another body part: {body_part.lower()}.")
     view = text_of(dataset, "ViewPosition")
-    if view and view.upper() not in ("PA", "AP"):
+    if view and view.upper() not in FRONTAL_VIEWS:
         warnings.append(f"The file says that its view is {view}; the model knows frontal films (PA, AP) only.")
     if (text_of(dataset, "PresentationIntentType") or "").upper() == "FOR PROCESSING":
         warnings.append("The file is raw detector data (FOR PROCESSING), not a film as a reader would see it.")

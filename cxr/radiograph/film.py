@@ -1,10 +1,15 @@
 """What a film is once it has been read."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from cxr.radiograph.blocks import as_bytes
+
+FRONTAL_VIEWS: Final = frozenset({"PA", "AP"})
+CHEST: Final = frozenset({"CHEST", "THORAX", "LUNG"})
+"""What a DICOM header says of the view and the body part of a frontal chest film."""
 
 
 class UnreadableFilm(ValueError):

@@ -9,7 +9,7 @@ from typing import Final, Literal, Self, cast, get_args
 import numpy as np
 
 from cxr.radiograph.burned_text import burned_text
-from cxr.radiograph.film import Facts, Radiograph
+from cxr.radiograph.film import CHEST, FRONTAL_VIEWS, Facts, Radiograph
 from cxr.radiograph.scope_vector import BRIGHT, CLIP, DARK, distance, picture, prepared, spread
 
 Turn = Literal["left", "right", "half", "mirror"]
@@ -37,10 +37,8 @@ WHITE, BLACK = 0.5, 0.75
 FAR: Final = 1.15
 """Distance from which on the reader is warned: clearly farther than 99 of 100 films of the model's own hospitals."""
 
-FRONTAL_VIEWS: Final = frozenset({"PA", "AP"})
 LYING_VIEWS: Final = frozenset({"LLD", "RLD"})
 """Decubitus: the patient lies on the side, but is seen from the front (PS3.3 C.8.11.5)."""
-CHEST: Final = frozenset({"CHEST", "THORAX", "LUNG"})
 
 TEXT: Final = "There is text in the picture; it may name the patient."
 SENTENCES: Final = {
