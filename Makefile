@@ -8,6 +8,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 TORCH ?= yes
 # The same for Ray: `make test RAY=`.
 RAY ?= yes
+# Tests run side by side: threads that one test's frameworks start take cores from another's, and spin while they wait.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 
 .PHONY: app test bench check sbom audit-pins lock fuzz clean
 
@@ -18,7 +20,7 @@ test: $(VENV)/.dev
 	! command -v apt-get >/dev/null || (command -v chromium && ls /usr/lib/postgresql/*/bin/initdb) >/dev/null 2>&1 \
 		|| ($(SUDO) apt-get update && $(SUDO) apt-get install --yes chromium postgresql)
 	$(MAKE) check
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	$(ONE_THREAD) $(BIN)/pytest --numprocesses auto --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """What several tests share: the real data where there is any, and a small model trained on films made on the spot."""
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -50,6 +51,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((number for number, name in enumerate(SLOW) if name in names), len(SLOW))
 
     items.sort(key=place)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _old_objects_left_alone() -> None:
+    """Streamlit searches for garbage after each run of a page, which takes longer than the run itself where there are a
+    million objects: that many do the frameworks consist of that the tests import."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

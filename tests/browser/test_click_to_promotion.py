@@ -16,7 +16,7 @@ from cxr.settings import ROOT
 
 pytestmark = pytest.mark.browser
 MODEL = "made-here"
-EPOCHS = 30
+EPOCHS = 16
 SHARDS = 5
 PATIENT = 180_000
 """Milliseconds that a training process may take to start, or to end, on a busy machine."""

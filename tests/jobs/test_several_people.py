@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
@@ -31,13 +32,12 @@ def at_once(*given: tuple[str, ...]) -> list[str]:
         return [one.result(60) for one in waiting]
 
 
-def workers_of(job_id: str) -> list[int]:
-    """All processes that work on a job, or would like to."""
-    ending = f"/{job_id}"
+def workers_of(folder: Path) -> list[int]:
+    """All processes that work on the job of a folder, or would like to; other tests have jobs of the same name."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or [""]
-        if command[-1].endswith(ending) and str(FAKE) in command:
+        if command[-1] == str(folder) and str(FAKE) in command:
             found.append(process.pid)
     return found
 
@@ -51,7 +51,7 @@ def test_a_double_click_is_one_job_and_two_administrators_are_two(place):
     assert {job.id for job in jobs.jobs()} == {first, second}
     assert {job.spec.by for job in jobs.jobs()} == {"Ada", "Grace"}
     for job_id in (first, second):
-        until(lambda job_id=job_id: len(workers_of(job_id)) == 1)
+        until(lambda job_id=job_id: len(workers_of(place.runs / job_id)) == 1)
         (place.runs / job_id / "enough").touch()
     assert [ended(job_id).state for job_id in (first, second)] == [State.FINISHED] * 2
 
@@ -68,10 +68,10 @@ def test_of_two_resumes_at_once_there_is_one_process(place):
     job = place.start("lung")
     jobs.cancel(job.id, "Ada")
     ended(job.id)
-    until(lambda: not workers_of(job.id))
+    until(lambda: not workers_of(job.folder))
     assert at_once((job.id,), (job.id,)) == [job.id, job.id]
     until(lambda: jobs.job(job.id).state is State.RUNNING)
-    assert workers_of(job.id) == [pid_of(job.id)]
+    assert workers_of(job.folder) == [pid_of(job.id)]
     assert [event.state.value for event in jobs.job(job.id).events] == ["queued", "cancelled", "queued", "running"]
 
 
