@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
+from pkgutil import walk_packages
 
 from pydantic import ValidationError
 from starlette.middleware import Middleware
@@ -10,6 +12,8 @@ from starlette.routing import BaseRoute
 from streamlit import config
 from streamlit.web.server.server_util import get_url
 
+import cxr.ui
+from cxr.heap import spare_what_is_there
 from cxr.logs import set_up
 from cxr.settings import settings
 from cxr.ui import status_routes
@@ -69,6 +73,13 @@ def routes() -> list[BaseRoute]:
     return [*status_routes.routes()]
 
 
+def load_pages() -> None:
+    """Load what the pages consist of before the first is opened, and spare it from searches for garbage."""
+    for module in walk_packages(cxr.ui.__path__, f"{cxr.ui.__name__}."):
+        import_module(module.name)
+    spare_what_is_there()
+
+
 @asynccontextmanager
 async def lifespan(app: object) -> AsyncIterator[None]:
     """Begin with the worklist's work, which waits for no page, and say where the app is, once it is served.
@@ -77,6 +88,7 @@ async def lifespan(app: object) -> AsyncIterator[None]:
     """
     # Not before: the server has given its loggers consoles of their own by now.
     set_up(settings().log_format, settings().log_level)
+    await asyncio.to_thread(load_pages)
     await asyncio.to_thread(keep_working)
     address = str(config.get_option("server.address") or "localhost")
     print(f"CXR Triage: {get_url(f'[{address}]' if ':' in address else address)}", flush=True)
