@@ -39,6 +39,8 @@ MOST_PIECES: Final = 1500
 ENLARGED: Final = 1200
 """A film whose shorter side has fewer pixels is looked at enlarged too: its letters may be a few pixels high."""
 BLOCK: Final = 16
+BAND: Final = 16
+"""Rows of blocks that are looked at at once; what is worked out of so many stays in a processor core's cache."""
 STEEP: Final = 10
 """Steep pixels of a block's 256, in each direction, from which on it is looked at closely."""
 WINDOW: Final = 15
@@ -64,6 +66,10 @@ class Box:
         """The first column right of it."""
         return self.left + self.width
 
+    def times(self, scale: int) -> "Box":
+        """The same part of the image enlarged."""
+        return Box(scale * self.top, scale * self.left, scale * self.height, scale * self.width)
+
 
 def burned_text(pixels: np.ndarray) -> tuple[Box, ...]:
     """Where letters stand in a film: lines of four or more, level or upright, bright or dark.
@@ -80,10 +86,13 @@ def burned_text(pixels: np.ndarray) -> tuple[Box, ...]:
     """
     grey = _grey(pixels)
     height, width = grey.shape
-    found = _lines(grey, 2) if min(height, width) <= ENLARGED else []
+    found: list[Box] = []
     scale = 1
     while min(grey.shape) >= (SHORTEST_SIDE if scale > 1 else BLOCK):
-        found += [Box(scale * b.top, scale * b.left, scale * b.height, scale * b.width) for b in _lines(grey, 1)]
+        for place in _busy(grey):
+            found += [box.times(scale) for box in _lines(grey, place)]
+            if scale == 1 and min(height, width) <= ENLARGED:
+                found += _lines(grey, place, 2)
         grey, scale = _halved(grey), 2 * scale
     inside = [Box(b.top, b.left, min(b.height, height - b.top), min(b.width, width - b.left)) for b in found]
     return merged(inside)
@@ -102,35 +111,40 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
 def _halved(grey: np.ndarray) -> np.ndarray:
     """The mean of each two by two pixels."""
     height, width = (side // 2 * 2 for side in grey.shape)
-    rows = grey[:height:2, :width].astype(np.uint16) + grey[1:height:2, :width]
-    return ((rows[:, ::2] + rows[:, 1::2] + 2) >> 2).astype(np.uint8)
+    rows = grey[:height:2, :width].astype(np.uint16)
+    rows += grey[1:height:2, :width]
+    four = rows[:, ::2] + rows[:, 1::2]
+    four += 2
+    four >>= 2
+    return four.astype(np.uint8)
 
 
-def _lines(grey: np.ndarray, enlarge: int) -> list[Box]:
+def _lines(grey: np.ndarray, place: Box, enlarge: int = 1) -> list[Box]:
     """Lines of letters of `SMALLEST` to `LARGEST` pixels of the enlarged image, in pixels of the given one."""
+    part = grey[place.top : place.bottom, place.left : place.right]
+    window = WINDOW // enlarge | 1
+    highest = ndimage.maximum_filter(part, window).astype(np.int16)
+    lowest = ndimage.minimum_filter(part, window).astype(np.int16)
+    if not (highest - lowest >= STEP).any():
+        return []
+    slope = _slope(part)
+    if enlarge > 1:
+        size = (part.shape[1] * enlarge, part.shape[0] * enlarge)
+        part = np.asarray(Image.fromarray(part).resize(size, Image.Resampling.BICUBIC))
+        slope, highest, lowest = (
+            each.repeat(enlarge, axis=0).repeat(enlarge, axis=1) for each in (slope, highest, lowest)
+        )
+    step = highest - lowest
+    bright = 2 * part.astype(np.int16) > highest + lowest
     found = []
-    for place in _busy(grey):
-        part = grey[place.top : place.bottom, place.left : place.right]
-        slope = _slope(part)
-        window = WINDOW // enlarge | 1
-        highest = ndimage.maximum_filter(part, window).astype(np.int16)
-        lowest = ndimage.minimum_filter(part, window).astype(np.int16)
-        if not (highest - lowest >= STEP).any():
+    for letters in ((step >= STEP) & bright, (step >= STEP) & ~bright):
+        pieces = _pieces(letters, part, step, slope)
+        if pieces is None:
             continue
-        if enlarge > 1:
-            size = (part.shape[1] * enlarge, part.shape[0] * enlarge)
-            part = np.asarray(Image.fromarray(part).resize(size, Image.Resampling.BICUBIC))
-            slope, highest, lowest = (
-                each.repeat(enlarge, axis=0).repeat(enlarge, axis=1) for each in (slope, highest, lowest)
-            )
-        step = highest - lowest
-        bright = 2 * part.astype(np.int16) > highest + lowest
-        for letters in ((step >= STEP) & bright, (step >= STEP) & ~bright):
-            pieces = _pieces(letters, part, step, slope)
-            for line in (*_rows(pieces), *(_turned(line) for line in _rows(_turned_pieces(pieces)))):
-                top, left = line.top // enlarge, line.left // enlarge
-                height, width = -(-line.bottom // enlarge) - top, -(-line.right // enlarge) - left
-                found.append(Box(place.top + top, place.left + left, height, width))
+        for line in (*_rows(pieces), *(_turned(line) for line in _rows(_turned_pieces(pieces)))):
+            top, left = line.top // enlarge, line.left // enlarge
+            height, width = -(-line.bottom // enlarge) - top, -(-line.right // enlarge) - left
+            found.append(Box(place.top + top, place.left + left, height, width))
     return found
 
 
@@ -139,14 +153,9 @@ def _busy(grey: np.ndarray) -> list[Box]:
     rows, columns = (side // BLOCK for side in grey.shape)
     if not rows or not columns:
         return []
-    inner = grey[: rows * BLOCK, : columns * BLOCK]
-    steep = np.ones((rows, columns), bool)
-    for ahead, behind in ((inner[:, 2:], inner[:, :-2]), (inner[2:], inner[:-2])):
-        far = np.zeros(inner.shape, bool)
-        far[: ahead.shape[0], : ahead.shape[1]] = np.maximum(ahead, behind) - np.minimum(ahead, behind) >= SLOPE
-        # A column of a block has no more than 16, so that bytes suffice; they are several times as fast.
-        down = far.view(np.uint8).reshape(rows, BLOCK, columns * BLOCK).sum(axis=1, dtype=np.uint8)
-        steep &= down.reshape(rows, columns, BLOCK).sum(axis=2) >= STEEP
+    steep = np.concatenate([_steep(grey, first, min(first + BAND, rows)) for first in range(0, rows, BAND)])
+    if not steep.any():
+        return []
     # Half a block at each side, and what the last blocks leave over.
     places, _ = ndimage.label(ndimage.binary_dilation(steep, np.ones((3, 3), bool)), np.ones((3, 3), int))
     boxes = []
@@ -156,6 +165,23 @@ def _busy(grey: np.ndarray) -> list[Box]:
         top, left = down.start * BLOCK, across.start * BLOCK
         boxes.append(Box(top, left, bottom - top, right - left))
     return boxes
+
+
+def _steep(grey: np.ndarray, first: int, last: int) -> np.ndarray:
+    """Of the blocks in rows of blocks from `first` to before `last`, bool: which have many steep pixels both ways."""
+    columns = grey.shape[1] // BLOCK
+    height, width, top = (last - first) * BLOCK, columns * BLOCK, first * BLOCK
+    below = grey[top : min(top + height + 2, grey.shape[0] // BLOCK * BLOCK), :width]
+    steep = np.ones((last - first, columns), bool)
+    for before, after in ((below[:height, :-2], below[:height, 2:]), (below[:-2], below[2:])):
+        far = np.zeros((height, width), np.uint8)
+        step = np.maximum(before, after)
+        step -= np.minimum(before, after)
+        np.greater_equal(step, SLOPE, out=far[: step.shape[0], : step.shape[1]].view(bool))
+        # A column of a block has no more than 16, so that bytes suffice; they are several times as fast.
+        down = far.reshape(-1, BLOCK, width).sum(axis=1, dtype=np.uint8)
+        steep &= down.reshape(-1, columns, BLOCK).sum(axis=2) >= STEEP
+    return steep
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,13 +240,23 @@ def _slope(grey: np.ndarray) -> np.ndarray:
     return steepest
 
 
-def _pieces(mask: np.ndarray, grey: np.ndarray, step: np.ndarray, slope: np.ndarray) -> _Pieces:
-    """The connected parts of the mask that have at most the size of a letter, or of several that touch."""
+def _pieces(mask: np.ndarray, grey: np.ndarray, step: np.ndarray, slope: np.ndarray) -> _Pieces | None:
+    """The connected parts of the mask that have at most the size of a letter, or of several that touch.
+
+    None where there are too few for a line.
+    """
     labels, count = ndimage.label(mask, np.ones((3, 3), int))
+    if count < SEEN:
+        return None
     boxes = np.array(
         [(d.start, a.start, d.stop - d.start, a.stop - a.start) for d, a in ndimage.find_objects(labels)], int
     ).reshape(-1, 4)
     top, left, height, width = boxes.T
+    area = np.bincount(labels[mask], minlength=count + 1)[1:]
+    shorter, longer = np.minimum(height, width), np.maximum(height, width)
+    fits = (shorter <= LARGEST) & (longer <= TOUCHING * LARGEST) & (area >= 0.12 * height * width)
+    if fits.sum() < SEEN:
+        return None
 
     def mean(of: np.ndarray, where: np.ndarray) -> np.ndarray:
         number = labels[where]
@@ -230,9 +266,6 @@ def _pieces(mask: np.ndarray, grey: np.ndarray, step: np.ndarray, slope: np.ndar
     edge = mask.copy()
     edge[1:-1, 1:-1] &= ~(mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:])
     steps = mean(step, edge)
-    area = np.bincount(labels[mask], minlength=count + 1)[1:]
-    shorter, longer = np.minimum(height, width), np.maximum(height, width)
-    fits = (shorter <= LARGEST) & (longer <= TOUCHING * LARGEST) & (area >= 0.12 * height * width)
     sharp = mean(slope, edge) >= SHARP * steps
     found = _Pieces(top, left, height, width, mean(grey, mask), steps, sharp).some(fits)
     return found.some(np.lexsort((-found.step, ~found.sharp))[:MOST_PIECES])

@@ -1,6 +1,7 @@
 """What a film is once it has been read."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -69,7 +70,7 @@ class Radiograph:
     facts: Facts
     warnings: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def grey(self) -> np.ndarray:
         """uint8 (height, width), the film for display."""
         return as_bytes(self.pixels)
