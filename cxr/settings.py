@@ -135,7 +135,9 @@ class Settings(BaseSettings):
         1280, description="Most memory that decoding one film may take; one that would take more is refused."
     )
     decode_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] = Field(
-        20.0, description="Most processor time that decoding one film may take, and on the clock four times that."
+        20.0,
+        description="Most processor time that decoding one film may take, and on the clock four times that; a small "
+        "file gets less.",
     )
     log_format: Literal["text", "json"] = Field("text", description="How the app writes its log, a line an event.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -26,13 +26,12 @@ from cxr.radiograph.thumbnail import thumbnail
 LONGEST_SENTENCE: Final = 500
 
 
-def main(descriptor: int, megabytes: int, seconds: float, max_pixels: int) -> None:
+def main(descriptor: int, megabytes: int, max_pixels: int) -> None:
     """Answer until the other side hangs up.
 
     Args:
         descriptor: of a connected stream socket to the app.
         megabytes: of memory for this process.
-        seconds: of processor time for each film.
         max_pixels: larger films are refused from their header.
     """
     sock = socket.socket(fileno=descriptor)
@@ -51,7 +50,7 @@ def main(descriptor: int, megabytes: int, seconds: float, max_pixels: int) -> No
             request, file = receive_with_descriptor(sock)
         except ConnectionError:
             return
-        limit_time(seconds)
+        limit_time(request["seconds"])
         answer = _answer(room, request, file, max_pixels)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         send(sock, answer | {"resident": resident(memory), "peak": usage.ru_maxrss})

@@ -3,6 +3,8 @@
 import struct
 from typing import Final
 
+from cxr.radiograph.film import UnreadableFilm
+
 START_OF_IMAGE: Final = b"\xff\xd8"
 START_OF_SCAN: Final = 0xFFDA
 HUFFMAN_TABLES: Final = 0xFFC4
@@ -16,6 +18,8 @@ JPEG2000_COMMENT: Final = 0xFF64
 JPEG2000_TILE: Final = 0xFF90
 JPEG2000_START: Final = b"\xff\x4f\xff\x51"
 CODESTREAM_BOX: Final = b"jp2c"
+MOST_SCANS: Final = 100
+"""Of a JPEG image; a progressive one has about ten."""
 
 
 def encoded_size(frame: bytes) -> tuple[int, int] | None:
@@ -79,6 +83,20 @@ def _jpeg2000_place(frame: bytes) -> tuple[int, int]:
         if length < head:
             return len(frame), len(frame)
         offset += length
+
+
+def check_scans(data: bytes) -> None:
+    """Refuse a JPEG image of which each part goes over all the pixels again.
+
+    Args:
+        data: a JPEG file or codestream. Coded pixels hold no marker; what a comment holds is counted too.
+
+    Raises:
+        UnreadableFilm: it has more than `MOST_SCANS`.
+    """
+    count = data.count(START_OF_SCAN.to_bytes(2, "big"))
+    if count > MOST_SCANS:
+        raise UnreadableFilm(f"The JPEG image comes in {count:,} scans; no more than {MOST_SCANS} are read.")
 
 
 def without_comments(frame: bytes) -> bytes:

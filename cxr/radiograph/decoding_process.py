@@ -26,6 +26,9 @@ MEGABYTE: Final = 1024**2
 START_SECONDS: Final = 60.0
 PATIENCE: Final = 4.0
 """Seconds on the clock for each of processor time: where many films are decoded at once each of them gets a share."""
+SMALL_FILE_SECONDS: Final = 4.0
+BYTES_A_SECOND: Final = 100_000
+"""Slower than this no codec reads a film; damage has made one compute for seconds over a file of 984 bytes."""
 LARGEST_CURVE: Final = 4 * 2**16
 MOST_KEPT: Final = 64 * MEGABYTE
 """Bytes of shared memory that a process keeps for the next film."""
@@ -38,13 +41,17 @@ class Limits:
 
     Attributes:
         megabytes: of memory of its own, without the shared one for the file and the result.
-        seconds: of processor time; on the clock `PATIENCE` times that.
+        seconds: of processor time for a large file; on the clock `PATIENCE` times that.
         max_pixels: of the film.
     """
 
     megabytes: int
     seconds: float
     max_pixels: int
+
+    def seconds_for(self, size: int) -> float:
+        """Seconds of processor time for a file of so many bytes."""
+        return min(self.seconds, SMALL_FILE_SECONDS + size / BYTES_A_SECOND)
 
 
 class Broken(RuntimeError):
@@ -94,7 +101,7 @@ class DecodingProcess:
         self._kept: mmap.mmap | None = None
         self._user: Callable[[], np.ndarray | None] = lambda: None
         self._sock, theirs = socket.socketpair()
-        arguments = f"{theirs.fileno()}, {limits.megabytes}, {limits.seconds!r}, {limits.max_pixels}"
+        arguments = f"{theirs.fileno()}, {limits.megabytes}, {limits.max_pixels}"
         command = [
             sys.executable, "-I", "-c", PROGRAM.format(module=module, arguments=arguments), json.dumps(sys.path),
         ]  # fmt: skip
@@ -142,11 +149,12 @@ class DecodingProcess:
             OSError: there is no memory to share.
         """
         self.wait_until_ready()
-        until = time.monotonic() + PATIENCE * self.limits.seconds
+        seconds = self.limits.seconds_for(len(data))
+        until = time.monotonic() + PATIENCE * seconds
         self.films += 1
         with self._or_broken():
-            self._sock.settimeout(PATIENCE * self.limits.seconds)
-            send(self._sock, {"do": do, "size": len(data), **more}, self._file_of(data))
+            self._sock.settimeout(PATIENCE * seconds)
+            send(self._sock, {"do": do, "size": len(data), "seconds": seconds, **more}, self._file_of(data))
         message, memory = self._receive(until), NOTHING
         if "room" in message:
             memory = self._give_room(message["room"])

@@ -30,7 +30,7 @@ from pydicom.uid import (
 )
 
 from cxr.radiograph.blocks import blocks
-from cxr.radiograph.codestream import encoded_size
+from cxr.radiograph.codestream import START_OF_IMAGE, check_scans, encoded_size
 from cxr.radiograph.decoded import Decoded
 from cxr.radiograph.film import CHEST, FRONTAL_VIEWS, Facts, UnreadableFilm
 from cxr.radiograph.grey_levels import FURTHEST, grey_scale, padding_of, text_of
@@ -203,7 +203,8 @@ def _check_encoded_size(dataset: Dataset, rows: int, columns: int) -> None:
     if not syntax.is_encapsulated or syntax == RLELossless:
         return
     try:
-        size = encoded_size(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+        frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+        size = encoded_size(frame)
     except Exception as error:
         raise UnreadableFilm(_undecodable(dataset)) from error
     if size is None:
@@ -212,6 +213,8 @@ def _check_encoded_size(dataset: Dataset, rows: int, columns: int) -> None:
         raise UnreadableFilm(
             f"The image in the DICOM file has {size[1]} x {size[0]} pixels, but its header says {columns} x {rows}."
         )
+    if frame.startswith(START_OF_IMAGE):
+        check_scans(frame)
 
 
 def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:

@@ -182,20 +182,21 @@ class Decoder:
                         continue
                     if self._closed:
                         raise DecoderUnavailable("the program ends") from error
-                    raise UnreadableFilm(self._sentence(error)) from error
+                    raise UnreadableFilm(self._sentence(error, len(data))) from error
                 except BaseException:
                     # In the middle of a film it can't be asked for another.
                     self._discard(process)
                     raise
                 self._give_back(process)
                 return _without_failure(answer)
-            raise UnreadableFilm(self._sentence(failure)) from failure
+            raise UnreadableFilm(self._sentence(failure, len(data))) from failure
 
-    def _sentence(self, error: Broken) -> str:
+    def _sentence(self, error: Broken, size: int) -> str:
         if error.reason in ("memory", "killed"):
             return f"The image takes more memory to decode than the {self.limits.megabytes} MB that it may."
         if error.reason == "time":
-            return f"The image takes longer to decode than the {self.limits.seconds:g} seconds that it may."
+            seconds = self.limits.seconds_for(size)
+            return f"The image takes longer to decode than the {seconds:.1f} seconds that a file of its size may."
         return "The image can't be decoded: it makes the decoder crash."
 
     def _take(self, fresh: bool = False) -> DecodingProcess:

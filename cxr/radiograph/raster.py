@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from cxr.radiograph.blocks import blocks
+from cxr.radiograph.codestream import check_scans
 from cxr.radiograph.decoded import Decoded
 from cxr.radiograph.film import Facts, UnreadableFilm
 from cxr.radiograph.grey_levels import GreyScale
@@ -35,6 +36,8 @@ def read_raster(data: bytes, kind: str, max_pixels: int) -> Decoded:
         image = Image.open(io.BytesIO(data), formats=(kind,))
         width, height = image.size
         _check_size(width, height, max_pixels)
+        if kind == "JPEG":
+            check_scans(data)
         if getattr(image, "n_frames", 1) > 1:
             raise UnreadableFilm(f"The {kind} file holds {image.n_frames} images; a film is one image.")  # type: ignore[attr-defined]
         image.load()

@@ -4,6 +4,7 @@ import io
 
 from PIL import Image
 
+from cxr.radiograph.codestream import check_scans
 from cxr.radiograph.film import UnreadableFilm, most_pixels
 
 QUALITY = 80
@@ -25,6 +26,8 @@ def thumbnail(data: bytes, side: int, max_pixels: int | None = None) -> bytes:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
             if image.width * image.height > limit:
                 raise UnreadableFilm("The film has more pixels than are read.")
+            if image.format == "JPEG":
+                check_scans(data)
             image.draft("L", (side, side))
             small = image.convert("L")
     except UnreadableFilm:

@@ -104,7 +104,9 @@ def test_a_crash_is_a_refusal_and_the_next_film_is_read(act, misbehaving, film):
 @pytest.mark.parametrize("act", [b"hang", b"spin", b"drip"])
 def test_what_takes_too_long_is_a_refusal(act, misbehaving, film):
     start = time.monotonic()
-    assert said(misbehaving, act) == "The image takes longer to decode than the 1 seconds that it may."
+    assert (
+        said(misbehaving, act) == "The image takes longer to decode than the 1.0 seconds that a file of its size may."
+    )
     assert time.monotonic() - start < 30
     assert misbehaving.read(film).pixels.shape == (32, 40)
 
