@@ -34,18 +34,9 @@ LIES: Final[dict[Turn, str]] = {
     "left": "The film seems to lie on its side",
     "right": "The film seems to lie on its side",
     "half": "The film seems to stand on its head",
-    "mirror": "The film seems to be mirrored, left for right",
 }
-"""What a film looks like to which that has to be done."""
-DOUBT: Final[dict[Turn, str]] = {
-    "left": "if it does, don't trust the verdict",
-    "right": "if it does, don't trust the verdict",
-    "half": "if it does, don't trust the verdict",
-    "mirror": "look on which side the marker stands",
-}
-"""What the reader of a film that was read so all the same has to think of."""
-UNTIL_TURNED: Final[frozenset[Turn]] = frozenset({"left", "right", "half"})
-"""Of films to which that has to be done no verdict is given before somebody has said how they lie.
+"""What a film looks like to which that has to be done. No verdict is given before somebody has said how it lies. That a
+film is mirrored can't be told.
 
 On the 283 test films of the first shipped model, turning them all by 90 degrees cost 0.07 of its AUROC for abnormal
 (0.77 to 0.70; 95% of the paired difference: 0.03 to 0.14) and a third of its specificity (0.62 to 0.42), by 180 degrees
@@ -157,7 +148,7 @@ def _refused(scope: Scope, *, settled: bool) -> tuple[str, str] | None:
         return scope.reason or "unknown", scope.refusal
     if scope.inverted:
         return "unknown", NO_GREY_SCALE
-    if scope.turn in UNTIL_TURNED and not settled:
+    if scope.turn in LIES and not settled:
         return TURNED, f"{LIES[scope.turn]}. The model knows upright films only, so it gives no verdict on this one."
     return None
 
@@ -171,8 +162,8 @@ def _warnings(seen: Placement, scope: Scope | None) -> Iterator[str]:
     if done := seen.sentence:
         yield done
     if scope is not None:
-        if scope.turn is not None:
-            yield f"{LIES[scope.turn]}. It was read as it lies; {DOUBT[scope.turn]}."
+        if scope.turn in LIES:
+            yield f"{LIES[scope.turn]}. It was read as it lies; if it does, don't trust the verdict."
         yield from scope.warnings
 
 

@@ -14,7 +14,10 @@ import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import Any, Final, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 OWN: Final = "cxr"
 WITHHELD: Final = "words of another library, withheld"
@@ -107,6 +110,7 @@ def set_up(form: Format, level: Level, stream: TextIO | None = None) -> None:
     logging.captureWarnings(True)
     warnings.simplefilter("default")
     threading.excepthook = _thread_failed
+    sys.unraisablehook = _not_raised
 
 
 class _Handler(logging.StreamHandler[TextIO]):
@@ -147,6 +151,18 @@ def _join_streamlit() -> None:
 def _thread_failed(args: "threading.ExceptHookArgs") -> None:
     """A thread that ended by an error says which kind, not what it says."""
     logging.getLogger(OWN).error("A thread ended by an error of the program: %s", args.exc_type.__name__)
+
+
+def _not_raised(args: "UnraisableHookArgs") -> None:
+    """An error that nobody can catch, of a finaliser or of a callback from C: which kind and where, not what it says.
+
+    Nor what it was raised in: the text of an object may be of a patient.
+    """
+    error = Exception() if args.exc_value is None else args.exc_value
+    logging.getLogger(OWN).error(
+        "An error of the program was raised where nothing catches it",
+        exc_info=(args.exc_type, error, args.exc_traceback),
+    )
 
 
 def _places(error: Any) -> list[str]:

@@ -3,6 +3,7 @@
 No label holds anything of a film, a person or a file: the kinds are few and fixed, so the numbers of series are too.
 """
 
+import math
 import threading
 from collections.abc import Callable, Iterable
 from functools import lru_cache, wraps
@@ -106,7 +107,8 @@ def exposition(numbers: Iterable[tuple[str, float]], model: tuple[str, str] | No
     """All counters in Prometheus' text format, and its media type.
 
     Args:
-        numbers: of `line`, `backlog` and `healthy`, as they are now.
+        numbers: of `line`, `backlog` and `healthy`, as they are now. One that is missing is not known now, and is NaN:
+            nobody takes what was true before for what is.
         model: name and SHA-256 of the bundle that serves; None where none does.
 
     Raises:
@@ -118,7 +120,10 @@ def exposition(numbers: Iterable[tuple[str, float]], model: tuple[str, str] | No
     if series is None:
         raise RuntimeError("nothing is counted: the setting metrics is off")
     gauges: dict[str, Any] = {"line": series.line, "backlog": series.backlog, "healthy": series.healthy}
-    for name, value in numbers:
-        gauges[name].set(value)
+    known = dict(numbers)
+    for name, gauge in gauges.items():
+        gauge.set(known.pop(name, math.nan))
+    if known:
+        raise KeyError(f"there is no gauge for {', '.join(known)}")
     series.model.info({} if model is None else {"name": model[0], "sha256": model[1][:16]})
     return generate_latest(series.registry), CONTENT_TYPE_LATEST

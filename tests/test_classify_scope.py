@@ -14,6 +14,7 @@ from scoped import ScopedEngine, film
 from cxr import cli
 from cxr.classify import (
     INVERTED,
+    LIES,
     NO_GREY_SCALE,
     NO_SCOPE_CHECK,
     Reading,
@@ -24,9 +25,10 @@ from cxr.classify import (
 from cxr.model.bundle import BundleRejected, bundle_path, load_bundle
 from cxr.model.engine import Engine
 from cxr.radiograph import read_radiograph
-from cxr.radiograph.placement import UNTOUCHED, Placement
-from cxr.radiograph.scope import Scope, Turn
+from cxr.radiograph.placement import UNTOUCHED, Placement, Step
+from cxr.radiograph.scope import FRONTAL, Scope, Turn
 from cxr.samples import SAMPLES
+from cxr.training.scope_fit import labels
 
 DATA = film()
 GREY = read_radiograph(DATA).grey
@@ -110,11 +112,14 @@ def test_a_film_on_its_side_gets_no_verdict_until_somebody_says_how_it_lies(turn
     np.testing.assert_array_equal(left_as_it_is.grey, GREY)
 
 
-def test_a_mirrored_film_gets_a_verdict_with_a_warning() -> None:
-    found = given(lambda film: Scope(turn="mirror"))
-    assert isinstance(found, Reading)
-    assert (found.turn, found.corrected) == ("mirror", ())
-    assert "mirrored" in found.warnings[0]
+def test_words_are_for_what_a_scope_check_can_tell_and_a_mirrored_film_is_a_frontal_one() -> None:
+    scope = Engine(load_bundle(bundle_path("default"))).scope
+    assert set(LIES) == set(scope.kinds) & {*get_args(Step)} == {*get_args(Step)} - {"mirror"}
+    assert list(labels(np.array(["mirror", "left"]))) == [FRONTAL, "left"]
+    # A reader can tell, and say so.
+    mirrored = given(lambda film: Scope(), UNTOUCHED.then("mirror"))
+    assert mirrored.corrected == ("mirror",)
+    np.testing.assert_array_equal(mirrored.grey, GREY[:, ::-1])
 
 
 def test_a_lateral_film_that_lies_on_its_side_is_refused_whoever_says_how_it_lies() -> None:
@@ -176,8 +181,8 @@ def test_command_line_says_why_and_what_to_do(classify) -> None:
 
 
 def test_command_line_knows_every_turn() -> None:
-    for turn in (*get_args(Turn), "none"):
-        assert cli._parser().parse_args(["classify", "--turn", turn, "x"]).turn == [turn]
+    for step in (*get_args(Step), "none"):
+        assert cli._parser().parse_args(["classify", "--turn", step, "x"]).turn == [step]
 
 
 def test_the_shipped_model_end_to_end() -> None:

@@ -1,10 +1,15 @@
 """A disk that is full, or a database that somebody holds: acknowledged or refused, never half."""
 
+import hashlib
 import json
 import subprocess
 import sys
+from collections import Counter
+from contextlib import contextmanager
 
+import numpy as np
 import pytest
+from sqlalchemy import event
 
 from benchmarks.kill import make_films, worklist
 from benchmarks.kill_check import Acknowledged, faults
@@ -12,6 +17,8 @@ from cxr.settings import ROOT
 from cxr.worklist.database import Database, DatabaseUnavailable, database
 from cxr.worklist.film_folder import film_folder
 from cxr.worklist.intake import take_in
+from cxr.worklist.opinions import View, save
+from scripts.hostile_files.parts import picture
 
 WORK = """
 import json, resource, sys
@@ -70,6 +77,58 @@ def test_without_room_a_film_and_an_opinion_are_kept_or_refused(films, megabytes
         for name in content:
             taken = take_in(database(), film_folder(), name, (folder / name).read_bytes(), who="Ada", source="inbox")
             told.films[name] = taken.study
+        assert faults(database(), film_folder(), told, content) == []
+
+
+@contextmanager
+def full(db):
+    """To SQLite, which may not make the file longer, this is a disk without room; some pages are free within it."""
+
+    def limited(connection, record):
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages + 20}")
+
+    event.listen(db.engine, "connect", limited)
+    db.dispose()
+    try:
+        yield
+    finally:
+        event.remove(db.engine, "connect", limited)
+        db.dispose()
+
+
+def test_a_database_without_room_says_so_in_one_sentence_and_keeps_what_it_acknowledged(changed_settings):
+    files = {f"{number:03}.png": picture(np.full((16, 16), number, np.uint8), "PNG") for number in range(120)}
+    content = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    told, refused = Acknowledged(), Counter()
+
+    def take(name):
+        told.films[name] = take_in(database(), film_folder(), name, files[name], who="Ada", source="inbox").study
+
+    def say(name, words=900):
+        study, text = told.films["000.png"], name + "x" * words
+        told.opinions[save(database(), study, "Dr A", View("blind", text=text), None)] = study, text
+
+    with worklist("sqlite"):
+        take("000.png")
+        with full(database()):
+            for name in files:
+                for act in (take, say):
+                    try:
+                        act(name)
+                    except DatabaseUnavailable as error:
+                        sentence = f"The worklist's database {database().name} can't be written: its disk is full."
+                        assert str(error) == f"{sentence} Make room, then try again."
+                        refused[act] += 1
+            assert 1 < len(told.films) < len(files) and 1 < len(told.opinions) < len(files)
+            assert refused == {take: len(files) - len(told.films), say: len(files) - len(told.opinions)}
+            # What is there can be read, though the disk is full.
+            assert faults(database(), film_folder(), told, content) == []
+        # With room again everything goes on.
+        for name in files:
+            take(name)
+        say("last", 19000)
+        assert len(set(told.films.values())) == len(files)
         assert faults(database(), film_folder(), told, content) == []
 
 

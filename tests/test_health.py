@@ -5,10 +5,12 @@ import json
 import shutil
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 
 from cxr import health as module
 from cxr.cli import main
@@ -192,6 +194,31 @@ def test_strangers_learn_nothing_but_that_it_is_well_or_not(client, caplog):
     assert [r.getMessage() for r in caplog.records if "Health" in r.getMessage()] == [
         "Health: disk fails. /secret/place is full"
     ]
+
+
+def test_a_busy_app_answers_still(monkeypatch):
+    """Whatever else is at work in the threads that the event loop lends to everybody."""
+    busy, done = threading.Event(), threading.Event()
+    monkeypatch.setattr(status_routes, "health", Monitor({"disk": lambda state: "fine"}).health)
+
+    async def asks():
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+
+        def work():
+            busy.set()
+            done.wait(20)
+
+        other = loop.run_in_executor(None, work)
+        while not busy.is_set():
+            await asyncio.sleep(0.01)
+        try:
+            return await asyncio.wait_for(status_routes._healthz(Request({"type": "http", "headers": []})), 5)
+        finally:
+            done.set()
+            await other
+
+    assert asyncio.run(asks()).status_code == 200
 
 
 def test_metrics_are_for_this_machine_or_for_who_has_the_token(client, changed_settings):

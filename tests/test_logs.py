@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import streamlit.logger
@@ -19,7 +20,7 @@ MARKED = "Doe^Jane 1970-01-01 jane_doe.png"
 def written(monkeypatch):
     """Lines that are logged in the test, as JSON; afterwards logging is as it was."""
     root, names = logging.getLogger(), ("cxr", *logs.SERVER)
-    before = (root.level, root.handlers[:], threading.excepthook)
+    before = (root.level, root.handlers[:], threading.excepthook, sys.unraisablehook)
     kept = {name: (logging.getLogger(name).level, logging.getLogger(name).handlers[:]) for name in names}
     for name in ("setup_formatter", "get_logger", "_loggers"):
         monkeypatch.setattr(streamlit.logger, name, getattr(streamlit.logger, name))
@@ -29,7 +30,7 @@ def written(monkeypatch):
         yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     logging.captureWarnings(False)
     root.setLevel(before[0])
-    root.handlers[:], threading.excepthook = before[1:]
+    root.handlers[:], threading.excepthook, sys.unraisablehook = before[1:]
     for name, (level, handlers) in kept.items():
         logging.getLogger(name).setLevel(level)
         logging.getLogger(name).handlers[:] = handlers
@@ -79,6 +80,26 @@ def test_a_thread_that_fails_says_only_how(written, capsys):
     thread.join()
     assert written()[0]["event"] == "A thread ended by an error of the program: ValueError"
     assert "Doe" not in "".join(capsys.readouterr())
+
+
+def test_an_error_that_nothing_catches_says_only_how_and_where(written, capsys):
+    class Film:
+        def __del__(self):
+            fail()
+
+        def __repr__(self):
+            return MARKED
+
+    Film()
+    # As C code does that has lost the words and the place.
+    sys.unraisablehook(
+        SimpleNamespace(exc_type=KeyError, exc_value=None, exc_traceback=None, err_msg=MARKED, object=Film)
+    )
+    first, second, *_ = written()
+    assert first["event"] == "An error of the program was raised where nothing catches it"
+    assert first["error"] == "ValueError" and first["trace"][-1].endswith(" fail")
+    assert (second["error"], second["trace"]) == ("KeyError", [])
+    assert "Doe" not in json.dumps(written()) and "Doe" not in "".join(capsys.readouterr())
 
 
 def test_requests_are_not_logged_and_the_start_of_the_server_is(written):

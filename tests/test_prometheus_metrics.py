@@ -61,6 +61,15 @@ def test_films_are_counted_by_a_few_kinds(on):
     assert "Doe" not in text
 
 
+def test_what_is_not_known_now_is_no_number(on):
+    assert "cxr_backlog_films 17.0" in exposed(("line", 4), ("backlog", 17), ("healthy", 1)).splitlines()
+    # The database fails: nothing says how many wait.
+    text = exposed(("line", 4), ("healthy", 0)).splitlines()
+    assert "cxr_backlog_films NaN" in text and "cxr_line_films 4.0" in text
+    with pytest.raises(KeyError, match="backlogs"):
+        exposed(("backlogs", 1))
+
+
 def test_an_error_of_the_program_is_counted_and_raised(on):
     def fail():
         raise KeyError("Doe^Jane")

@@ -9,11 +9,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 
 DRAFTS: Final = "*.draft"
+ZEROS: Final = 2**20
+"""Bytes that are written at a time to keep room on the disk."""
 
 
 @contextmanager
@@ -64,10 +66,21 @@ def kept_array(file: Path, shape: tuple[int, ...], fill: Callable[[np.ndarray], 
             array = np.lib.format.open_memmap(draft, "w+", np.uint8, shape)
             # Writing into a hole of a file on a full disk would end the process instead of raising.
             with draft.open("r+b") as reserved:
-                os.posix_fallocate(reserved.fileno(), 0, draft.stat().st_size)
+                _reserve(reserved, array.offset, draft.stat().st_size)
             fill(array)
             array.flush()
     return np.load(file, mmap_mode="r")
+
+
+def _reserve(file: BinaryIO, start: int, end: int) -> None:
+    """Have the disk keep room for the bytes of a file from `start`, which are zeros, to `end`. Raises `OSError`."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, end)
+        return
+    # macOS has no such call.
+    file.seek(start)
+    for place in range(start, end, ZEROS):
+        file.write(bytes(min(ZEROS, end - place)))
 
 
 def _locked_draft(file: Path) -> tuple[Path, int]:

@@ -114,8 +114,14 @@ class LocalBackend:
     def _signal(self, job: StoredJob, handle: str, number: signal.Signals) -> None:
         try:
             meant = Process.parsed(handle)
+        except ValueError:
+            return
+        if process(meant.pid) != meant:
+            # It is gone, or of another machine that shares the folder; where there is no Linux, it always is.
+            return
+        try:
             descriptor = os.pidfd_open(meant.pid)
-        except (ValueError, ProcessLookupError):
+        except ProcessLookupError:
             return
         try:
             # The descriptor is that of one process, whose number nobody else gets while this is asked.

@@ -36,7 +36,12 @@ class Live(JobPart):
     @property
     def silent_seconds(self) -> float | None:
         """Since this was written; None where that was on another machine, or before this one was restarted."""
-        return max(0.0, boot_seconds() - self.beat) if self.boot == boot_id() else None
+        try:
+            here = self.boot == boot_id()
+        except OSError:
+            # There is no Linux here: a job whose folder is shared runs elsewhere.
+            return None
+        return max(0.0, boot_seconds() - self.beat) if here else None
 
 
 def read_live(folder: Path) -> Live | None:

@@ -2,6 +2,11 @@
 
 What Table E.1-1 of PS3.15 does not name is kept only where it can't hold a name: numbers, code strings, codes of public
 coding schemes, and the pixels. So what the standard adds later, and what a manufacturer made up, is left out.
+
+What an attribute is, the standard says and not the file: a value whose declared representation is another one than
+that of pydicom's dictionary (PS3.6) is not kept, or words could pass for a code. Nor is any value of an attribute that
+stands in no dictionary, nor a code string that is none (PS3.5 6.2: at most 16 capital letters, digits, spaces and
+underscores).
 """
 
 import io
@@ -11,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 from pydicom import DataElement, Dataset, dcmread
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_keyword, dictionary_VR
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.filewriter import dcmwrite
@@ -38,6 +43,8 @@ from cxr.radiograph.dicom import DECODERS, read_dicom
 from cxr.radiograph.film import UnreadableFilm
 
 SUFFIXES: Final = (".dcm", ".png", ".jpg")
+DAMAGED: Final = "damaged"
+"""In place of the value representation of an element that can't be read; no attribute has it."""
 DEEPEST: Final = 8
 """Sequences within sequences that are followed; what lies deeper is left out."""
 MOST_LUT_BYTES: Final = 2 * 65536
@@ -49,6 +56,15 @@ KEPT_TEXT: Final = frozenset({"Manufacturer", "ManufacturerModelName"})
 OF_A_CODE: Final = frozenset({"CodeValue", "CodingSchemeDesignator", "CodeMeaning"})
 TYPE_2: Final = frozenset({"Manufacturer", "AccessionNumber", "BodyPartExamined", "ViewPosition", "InstanceNumber"})
 """What has to be there, if only empty, though its value was not taken over."""
+PICTURE: Final = frozenset(
+    {
+        *("SOPClassUID", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
+        *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue"),
+        *("PixelPaddingRangeLimit", "ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "VOILUTSequence"),
+        *("VOILUTFunction", "WindowCenter", "WindowWidth"),
+    }
+)
+"""Without the value of one of these the copy would be no film, or another picture."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +94,15 @@ def deidentified_dicom(data: bytes, key: bytes, blank: tuple[Box, ...], max_pixe
         max_pixels: as of `read_dicom`.
 
     Raises:
-        UnreadableFilm: as of `read_dicom`, or a part to be blanked lies outside of the image.
+        UnreadableFilm: as of `read_dicom`, or a part to be blanked lies outside of the image, or one of `PICTURE` has
+            another value representation than the standard's.
     """
     read_dicom(data, max_pixels)  # what is no film is refused as it always is
     try:
         source = dcmread(io.BytesIO(data))
         film = _cleaned(source, key, 0)
+    except UnreadableFilm:
+        raise
     except Exception as error:
         raise UnreadableFilm("The DICOM file is truncated or damaged.") from error
     syntax = source.file_meta.TransferSyntaxUID
@@ -125,7 +144,7 @@ def _cleaned(source: Dataset, key: bytes, depth: int) -> Dataset:
             element = source[tag]
             vr, value = element.VR, element.value
         except Exception:  # noqa: BLE001 - pydicom raises many things for a damaged value, which may stay away
-            vr, value = _vr(tag), None
+            vr, value = DAMAGED, None
         new = _treated(tag, vr, value, wanted, key, depth)
         if new is not None:
             kept.add(new)
@@ -145,15 +164,27 @@ def _never(tag: BaseTag) -> bool:
     )
 
 
-def _vr(tag: BaseTag) -> str:
+def _standard(tag: BaseTag) -> tuple[str, ...]:
+    """The value representations that an attribute may have; none where it stands in no dictionary."""
     try:
-        return dictionary_VR(tag)
+        return tuple(dictionary_VR(tag).split(" or "))
     except KeyError:
-        return "UN"
+        return ()
 
 
 def _treated(tag: BaseTag, vr: str, value: Any, wanted: str | None, key: bytes, depth: int) -> DataElement | None:
     """The element in its place; None: nothing."""
+    standard = _standard(tag)
+    if not standard:
+        return None
+    keyword = dictionary_keyword(tag)
+    if vr not in standard:
+        if vr != DAMAGED and depth == 0 and keyword in PICTURE:
+            raise UnreadableFilm(f"The DICOM file declares '{keyword}' as another kind of value than {standard[0]}.")
+        # Its place is kept where it has to be there; its value is not.
+        if wanted is None and keyword not in TYPE_2:
+            return None
+        vr, value, wanted = standard[0], None, "dummy" if wanted == "dummy" else "empty"
     if vr == "UI" and wanted != "empty":
         uids = [other_uid(str(one), key) for one in _several(value) if UID(str(one)).is_valid]
         return DataElement(tag, "UI", uids) if uids else None
@@ -163,9 +194,6 @@ def _treated(tag: BaseTag, vr: str, value: Any, wanted: str | None, key: bytes, 
         # A sequence for which the profile wants one is in no film.
         known = vr in TEXT or vr in ("CS", "IS", "DS")
         return DataElement(tag, vr, DUMMIES.get(vr, REMOVED)) if known else None
-    keyword = DataElement(tag, vr, None).keyword
-    if not keyword:
-        return None
     plain = _plain(vr, keyword, value, key, depth)
     if plain is None:
         return DataElement(tag, vr, None) if keyword in TYPE_2 else None

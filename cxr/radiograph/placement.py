@@ -1,14 +1,15 @@
 """How a film is seen, against how its file holds it: turned, mirrored, with the grey scale the other way round."""
 
 from dataclasses import dataclass, replace
-from typing import Final, Self, get_args
+from typing import Final, Literal, Self, get_args
 
 import numpy as np
 
 from cxr.radiograph.film import Facts, Radiograph
 from cxr.radiograph.full_depth import FullDepth
-from cxr.radiograph.scope import Turn
 
+Step = Literal["left", "right", "half", "mirror"]
+"""What a reader can do to a film: a quarter turn to the left or right, half a turn, mirroring."""
 AS_IT_IS: Final = "as it is"
 QUARTERS: Final[dict[str, int]] = {"left": 1, "half": 2, "right": 3}
 WORDS: Final = tuple(
@@ -31,12 +32,12 @@ class Placement:
     mirrored: bool = False
     inverted: bool = False
 
-    def then(self, turn: Turn) -> Self:
+    def then(self, step: Step) -> Self:
         """The same, and then the film as it lies turned, or mirrored, once more."""
-        if turn == "mirror":
+        if step == "mirror":
             return replace(self, mirrored=not self.mirrored)
         # A turn of the mirrored film is the opposite turn before it is mirrored.
-        quarters = -QUARTERS[turn] if self.mirrored else QUARTERS[turn]
+        quarters = -QUARTERS[step] if self.mirrored else QUARTERS[step]
         return replace(self, quarters=(self.quarters + quarters) % 4)
 
     @property
@@ -103,9 +104,9 @@ def placement_of(words: str | None) -> Placement:
     if words not in WORDS:
         raise ValueError(f"A film lies in one of these ways: {', '.join(WORDS)}; not {words!r}.")
     found = UNTOUCHED
-    for turn in get_args(Turn):
-        if turn in words.split():
-            found = found.then(turn)
+    for step in get_args(Step):
+        if step in words.split():
+            found = found.then(step)
     return found
 
 

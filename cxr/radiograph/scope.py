@@ -12,8 +12,8 @@ from cxr.radiograph.burned_text import burned_text
 from cxr.radiograph.film import CHEST, FRONTAL_VIEWS, Facts, Radiograph
 from cxr.radiograph.scope_vector import BRIGHT, CLIP, DARK, distance, picture, prepared, spread
 
-Turn = Literal["left", "right", "half", "mirror"]
-"""What has to be done to a film to see it upright: a quarter turn to the left or right, half a turn, mirroring."""
+Turn = Literal["left", "right", "half"]
+"""What has to be done to a film to see it upright: a quarter turn to the left or right, or half a turn."""
 TURNS: Final[frozenset[str]] = frozenset(get_args(Turn))
 INVERTED: Final = "inverted"
 FRONTAL: Final = "frontal"
@@ -147,7 +147,8 @@ class ScopeModel:
         scores = self.scores(features[None], picture(square)[None])[0]
         far = float(self.distances(features[None])[0])
         scope = self.judge(film.facts, sample(square), scores, far)
-        if scope.refusal is None and burned_text(film.pixels):
+        # Of an inverted film the caller asks again, and text takes longer to look for than all the rest.
+        if scope.refusal is None and not scope.inverted and burned_text(film.grey):
             return replace(scope, warnings=(*scope.warnings, TEXT))
         return scope
 

@@ -7,8 +7,8 @@ made black; then the film is looked through again.
 import io
 import secrets
 import zipfile
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,8 @@ from cxr.radiograph.isolated import decoder
 from cxr.worklist.audit import Event, audited
 from cxr.worklist.film_folder import FilmFolder, FilmLost
 from cxr.worklist.studies import StudyRow
+
+Turn = Callable[[int], AbstractContextManager[object]]
 
 KIND: Final = "de-identified films"
 """In the audit trail."""
@@ -120,15 +122,29 @@ def _places(count: int) -> str:
     return "one place" if count == 1 else f"{count} places"
 
 
-def copies_of(films: FilmFolder, study: StudyRow, key: bytes, black_out: bool = False) -> tuple[FilmCopy, ...]:
-    """All films of a study, numbered as they stand in it; arguments as of `copy_of`."""
+def copies_of(
+    films: FilmFolder, study: StudyRow, key: bytes, black_out: bool = False, turn: Turn = nullcontext
+) -> tuple[FilmCopy, ...]:
+    """All films of a study, numbered as they stand in it.
+
+    Args:
+        films: where they lie.
+        study: whose films.
+        key, black_out: as of `copy_of`.
+        turn: called with each film's number, from 1; in the context that it gives the film is looked through. For where
+            others wait for the same processors.
+
+    Raises:
+        OSError: the films can't be read.
+    """
     copies = []
     for number, film in enumerate(study.films, 1):
         name = f"film-{number}"
-        try:
-            copies.append(copy_of(films.bytes(film.sha256), name, key, black_out))
-        except FilmLost as error:
-            copies.append(FilmCopy(name, None, str(error)))
+        with turn(number):
+            try:
+                copies.append(copy_of(films.bytes(film.sha256), name, key, black_out))
+            except FilmLost as error:
+                copies.append(FilmCopy(name, None, str(error)))
     return tuple(copies)
 
 

@@ -18,6 +18,7 @@ from cxr.radiograph.isolated import DecoderUnavailable, decoder
 from cxr.radiograph.placement import Placement
 from cxr.settings import settings
 from cxr.turns import LineFull, reading_line
+from cxr.ui.waiting import turn_of
 from cxr.ui.words import plain
 
 KEY: Final = "read_film_readings"
@@ -171,12 +172,7 @@ def read_new(session: Readings, engine: Engine) -> None:
         with reading_line().joined() as place:
             for number, key in enumerate(new):
                 counted = f"film {number + 1} of {len(new)}"
-
-                def told(before: int, share: float = number / len(new), counted: str = counted) -> None:
-                    progress.progress(share, f"Waiting with {counted}: {_ahead(before)}")
-
-                with place.turn(told):
-                    progress.progress(number / len(new), f"Reading {counted}")
+                with turn_of(place, progress, number / len(new), counted, f"Reading {counted}"):
                     session.answers[key] = _answer(engine, session, key)
     except (LineFull, DecoderUnavailable) as full:
         count = len([key for key in new if key not in session.answers])
@@ -205,13 +201,6 @@ def _answer(engine: Engine, session: Readings, key: str) -> Reading | Refusal:
     if film.warning is not None and isinstance(given, Reading):
         return replace(given, warnings=(film.warning, *given.warnings))
     return given
-
-
-def _ahead(before: int) -> str:
-    """Where a film stands in the line, in words for the reader."""
-    if before == 0:
-        return "it is next"
-    return "1 film of others is before it" if before == 1 else f"{before} films of others are before it"
 
 
 def verdicts(session: Readings, engine: Engine, point: str) -> dict[str, Verdict | None]:

@@ -3,13 +3,16 @@
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from cxr.classify import HEATMAP_OPACITY, Reading
 from cxr.findings import display_name
 from cxr.model.bundle import Bundle, BundleRejected, load_bundle
 from cxr.model.card import Card
 from cxr.model.heatmap import METHODS, overlay, shrunk, upsample
+from cxr.turns import LineFull, reading_line
 from cxr.ui.readings import Maps
+from cxr.ui.waiting import turn_of
 from cxr.ui.words import no_support
 
 if TYPE_CHECKING:
@@ -43,29 +46,39 @@ def show_second_opinion(done: dict[str, Maps], reading: Reading, finding: str, b
         label = f"Compute for {display_name(finding).lower()}"
         place = st.empty()
         if wanted not in done and place.button(label, icon=":material/play_arrow:"):
+            progress = st.progress(0.0)
             try:
-                done[wanted] = _compute(reading, finding, bundle)
+                done[wanted] = _compute(progress, reading, finding, bundle)
+                place.empty()
+            except LineFull as full:
+                # The button stays, to try again.
+                st.warning(str(full), icon=":material/hourglass_top:")
             except BundleRejected as error:
+                place.empty()
                 st.error(str(error), icon=":material/error:")
-            place.empty()
+            progress.empty()
         if wanted in done:
             _show(reading, finding, done[wanted], bundle.card)
 
 
-def _compute(reading: Reading, finding: str, bundle: Bundle) -> Maps:
-    progress = st.progress(0.0, "Loading TensorFlow")
-    # Imported here: the serving path does without TensorFlow.
-    from cxr.model.second_opinion import second_opinion
+def _compute(progress: DeltaGenerator, reading: Reading, finding: str, bundle: Bundle) -> Maps:
+    """The maps. It waits for a turn in the line of the films, each method for one of its own.
 
-    model = _keras_model(bundle.sha256, bundle)
+    Raises:
+        LineFull: no more can wait.
+        BundleRejected: the Keras model can't be had.
+    """
     maps: Maps = {}
-    progress.progress(0.1, f"Computing {METHODS[0]}")
-    categories = bundle.card.categories
-    for method, grid in second_opinion(model, reading.prediction.square, finding, METHODS, categories):
-        maps[method] = grid
-        following = METHODS[len(maps)] if len(maps) < len(METHODS) else ""
-        progress.progress(len(maps) / len(METHODS), f"Computing {following}" if following else "Done")
-    progress.empty()
+    with reading_line().joined() as place:
+        with turn_of(place, progress, 0.0, "the second opinion", "Loading TensorFlow"):
+            # Imported here: the serving path does without TensorFlow.
+            from cxr.model.second_opinion import second_opinion
+
+            model = _keras_model(bundle.sha256, bundle)
+        for number, method in enumerate(METHODS):
+            with turn_of(place, progress, max(0.1, number / len(METHODS)), method, f"Computing {method}"):
+                square, categories = reading.prediction.square, bundle.card.categories
+                maps |= second_opinion(model, square, finding, (method,), categories)
     return maps
 
 

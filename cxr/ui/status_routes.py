@@ -9,6 +9,8 @@ import asyncio
 import hmac
 import logging
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -22,6 +24,9 @@ from cxr.ui.addresses import FORWARDED, only_this_machine
 
 _log = logging.getLogger(__name__)
 _last: set[str] = set()
+_OWN: Final = ThreadPoolExecutor(2, "status")
+"""Threads of the answers alone: those that the event loop lends to everybody may all be at other work, and then a busy
+app would look like a dead one."""
 
 
 def routes() -> list[Route]:
@@ -31,12 +36,16 @@ def routes() -> list[Route]:
 
 
 async def _healthz(request: Request) -> Response:
-    found = await asyncio.to_thread(health)
+    found = await _looked()
     _tell(found)
     body: dict[str, object] = {"status": "ok" if found.healthy else "failing"}
     if _on_this_machine(request):
         body["checks"] = {check.name: check.holds for check in found.checks}
     return JSONResponse(body, 200 if found.healthy else 503, headers={"Cache-Control": "no-store"})
+
+
+async def _looked() -> Health:
+    return await asyncio.get_running_loop().run_in_executor(_OWN, health)
 
 
 def _tell(found: Health) -> None:
@@ -54,7 +63,7 @@ def _tell(found: Health) -> None:
 async def _metrics(request: Request) -> Response:
     if not _may_see(request):
         return PlainTextResponse("There is nothing here.", 404)
-    found = await asyncio.to_thread(health)
+    found = await _looked()
     numbers = [*found.numbers.items(), ("healthy", float(found.healthy))]
     text, kind = exposition(numbers, found.model)
     return Response(text, media_type=kind, headers={"Cache-Control": "no-store"})

@@ -5,10 +5,10 @@ from typing import Final
 
 import streamlit as st
 
-from cxr.radiograph.placement import UNTOUCHED, Placement
+from cxr.radiograph.placement import UNTOUCHED, Placement, Step
 from cxr.radiograph.scope import Turn
 
-WAYS: Final[dict[Turn, tuple[str, str]]] = {
+WAYS: Final[dict[Step, tuple[str, str]]] = {
     "left": ("A quarter turn left", ":material/rotate_left:"),
     "right": ("A quarter turn right", ":material/rotate_right:"),
     "half": ("Half a turn", ":material/swap_vert:"),
@@ -35,10 +35,9 @@ def show_offer(
     """
     if turn is None:
         return
-    label = "Mirror it" if turn == "mirror" else "Turn it upright"
     with st.container(horizontal=True, key=f"{key}-offer", width="content"):
         st.button(
-            label, icon=WAYS[turn][1], type="primary", on_click=place, args=(_lying(lies.then(turn)),),
+            "Turn it upright", icon=WAYS[turn][1], type="primary", on_click=place, args=(_lying(lies.then(turn)),),
             key=f"{key}-turn", disabled=disabled, help=f"{WAYS[turn][0]}; then it is read anew",
         )  # fmt: skip
         if ask:
@@ -53,9 +52,9 @@ def show_menu(lies: Placement, place: Place, key: str, *, disabled: bool = False
     with st.popover(
         "Turn", icon=":material/rotate_90_degrees_ccw:", disabled=disabled, help="Turn or mirror this film"
     ):
-        for turn, (label, icon) in WAYS.items():
+        for step, (label, icon) in WAYS.items():
             st.button(
-                label, icon=icon, on_click=place, args=(_lying(lies.then(turn)),), key=f"{key}-menu-{turn}",
+                label, icon=icon, on_click=place, args=(_lying(lies.then(step)),), key=f"{key}-menu-{step}",
                 width="stretch",
             )  # fmt: skip
         st.button(

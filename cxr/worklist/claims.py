@@ -73,14 +73,19 @@ def finish_reading(session: Session, number: int, reader: str, shown: Collection
     """In reading -> read; see `cxr.worklist.studies.finish`."""
     now = datetime.now(UTC)
     study = _locked(session, number)
-    holder = _holder(study)
-    if holder is not None and holder != reader:
-        raise InReading(number, holder, study.reading_since or now)
+    refuse_others(study, reader)
     if not {film.id for film in study.films} <= set(shown):
         raise FurtherFilms(number)
     _let_go(study, Status.READ)
     study.read_by, study.read_at = reader, now
     record(session, who=reader, event=Event.READ, what=f"study {number}")
+
+
+def refuse_others(study: Study, reader: str) -> None:
+    """Raise `InReading` if somebody else reads a locked study: what is done to it now would be done behind his back."""
+    holder = _holder(study)
+    if holder is not None and holder != reader:
+        raise InReading(study.id, holder, study.reading_since or datetime.now(UTC))
 
 
 def _locked(session: Session, number: int) -> Study:

@@ -123,6 +123,8 @@ class Database:
             return f"The worklist's database {self.name} is busy: another program has held it for too long. Try again."
         if code.startswith("SQLITE_READONLY") or code in ("25006", "42501"):
             return f"The worklist's database {self.name} can't be written: it is read-only for this program."
+        if code.startswith("SQLITE_FULL") or code == "53100":
+            return f"The worklist's database {self.name} can't be written: its disk is full. Make room, then try again."
         return f"The worklist's database {self.name} can't be used: {self._said(error)}."
 
     def _said(self, error: BaseException) -> str:

@@ -4,6 +4,7 @@ from sqlalchemy import select
 
 from cxr.radiograph.placement import Placement
 from cxr.worklist.audit import Event, record
+from cxr.worklist.claims import refuse_others
 from cxr.worklist.database import Database
 from cxr.worklist.intake import OTHER_PATIENT
 from cxr.worklist.scoring_queue import BELL
@@ -32,6 +33,7 @@ def turn_film(db: Database, number: int, placement: Placement, who: str) -> None
 
     Raises:
         NoSuchFilm: there is none of this number.
+        InReading: somebody else reads its study; the picture is not turned before his eyes.
         DatabaseUnavailable: the database can't be written; nothing has changed.
     """
     with db.writing() as session:
@@ -41,6 +43,7 @@ def turn_film(db: Database, number: int, placement: Placement, who: str) -> None
         film = session.scalar(select(Film).where(Film.id == number).with_for_update())
         if study is None or film is None:
             raise NoSuchFilm(number)
+        refuse_others(study, who)
         film.turn = placement.words
         film.state, film.attempts = FilmState.QUEUED, 0
         film.reason = film.refused_as = film.refused_by = film.seems = None

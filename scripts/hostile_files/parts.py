@@ -3,7 +3,7 @@
 import io
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import gdcm
@@ -80,6 +80,10 @@ def dataset_of(stored: np.ndarray, bits: int = 12, **elements: object) -> Datase
     dataset.WindowCenter, dataset.WindowWidth = 2 ** (bits - 1), 2**bits
     dataset.PixelData = stored.tobytes()
     dataset["PixelData"].VR = "OW"
+    return _changed(dataset, elements)
+
+
+def _changed(dataset: Dataset, elements: Mapping[str, object]) -> Dataset:
     for keyword, value in elements.items():
         if value is None:
             delattr(dataset, keyword)
@@ -103,12 +107,10 @@ def dicom(stored: np.ndarray, bits: int = 12, **elements: object) -> bytes:
 
 
 def compressed(stored: np.ndarray, syntax: UID, bits: int = 12, **elements: object) -> bytes:
-    """A film as pydicom compresses it."""
+    """A film as pydicom compresses it; elements as of `dataset_of`, said of the compressed film."""
     dataset = dataset_of(stored, bits)
     dataset.compress(syntax)
-    for keyword, value in elements.items():
-        setattr(dataset, keyword, value)
-    return written(dataset)
+    return written(_changed(dataset, elements))
 
 
 def encapsulated(stored: np.ndarray, syntax: UID, codestreams: Sequence[bytes], bits: int = 12, **kw: object) -> bytes:

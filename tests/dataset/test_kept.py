@@ -1,6 +1,7 @@
 """What the cache keeps, and what a process that was killed leaves in it."""
 
 import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cxr.dataset import kept
 from cxr.dataset.kept import clear_drafts, draft_of, kept_array
 
 KILLED = """
@@ -30,6 +32,22 @@ def test_the_draft_of_a_killed_process_is_removed_by_the_next(tmp_path: Path) ->
     assert left.suffix == ".draft"
     assert (kept_array(file, (4, 8, 8), fill) == 7).all()
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_room_is_kept_for_the_whole_array_where_the_system_has_no_call_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    monkeypatch.setattr(kept, "ZEROS", 100)
+
+    def look(array: np.ndarray) -> None:
+        (draft,) = tmp_path.glob("*.draft")
+        assert 512 * draft.stat().st_blocks >= draft.stat().st_size > array.nbytes
+        assert not array.any()
+        fill(array)
+
+    found = kept_array(tmp_path / "films.npy", (4, 80, 80), look)
+    assert found.shape == (4, 80, 80) and (found == 7).all()
 
 
 def test_a_draft_that_is_being_written_stays(tmp_path: Path) -> None:

@@ -84,6 +84,20 @@ def test_a_process_on_another_machine_lives_while_it_holds_its_lock(running):
     assert (job.state, job.cause) == (State.INTERRUPTED, "Its process on the machine elsewhere is gone.")
 
 
+def test_a_job_of_a_shared_folder_is_left_to_its_machine_where_there_is_no_linux(running, place, tmp_path, monkeypatch):
+    handle = other(host="elsewhere")
+    claim(running, handle)
+    Recorder(running.folder, lambda: False).write_progress()
+    with locked(running.folder / RUN_LOCK), monkeypatch.context() as patch:
+        patch.setattr(process, "PROC", tmp_path)
+        patch.setattr(process, "BOOT_ID", tmp_path / "boot_id")
+        patch.delattr(os, "pidfd_open")
+        job = jobs.job(running.id)
+        assert (job.state, job.silent_seconds) == (State.RUNNING, None)
+        with changing(running.folder) as stored:
+            place.backend.kill(stored, handle)
+
+
 def test_a_process_that_has_ended_but_was_not_waited_for_is_dead():
     child = os.posix_spawn(sys.executable, [sys.executable, "-c", ""], os.environ)
     stat = Path(f"/proc/{child}/stat")

@@ -102,7 +102,7 @@ def test_who_waits_is_shown_his_place_and_gets_his_verdict(changed_settings: pyt
         go.set()
         return "noted"
 
-    changed_settings.setattr("cxr.ui.readings._ahead", noted)
+    changed_settings.setattr("cxr.ui.waiting._ahead", noted)
     thread = threading.Thread(target=other)
     thread.start()
     assert taken.wait(20)
@@ -114,7 +114,7 @@ def test_who_waits_is_shown_his_place_and_gets_his_verdict(changed_settings: pyt
 
 
 def test_place_in_the_line_is_said_in_words() -> None:
-    from cxr.ui.readings import _ahead
+    from cxr.ui.waiting import _ahead
 
     assert _ahead(0) == "it is next"
     assert _ahead(1) == "1 film of others is before it"

@@ -1,19 +1,13 @@
 """Films made on the spot. Each maker is a fixture that gives a function."""
 
-import io
 from collections.abc import Callable
 
 import numpy as np
 import pytest
-from PIL import Image
-from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.encaps import encapsulate
-from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+from pydicom.uid import UID
 
 from cxr.radiograph import UnreadableFilm, read_radiograph
-
-PATIENT = "Roentgen^Wilhelm"
+from scripts.hostile_files.parts import PATIENT, compressed, dataset_of, encapsulated, picture, written
 
 
 @pytest.fixture(scope="session")
@@ -32,12 +26,7 @@ def grey(ramp: np.ndarray) -> np.ndarray:
 def encoded() -> Callable[..., bytes]:
     """An image or array as the bytes of a file: `encoded(image, "PNG", **options of Pillow)`."""
 
-    def encode(image: Image.Image | np.ndarray, kind: str, **options: object) -> bytes:
-        file = io.BytesIO()
-        (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, kind, **options)
-        return file.getvalue()
-
-    return encode
+    return picture
 
 
 @pytest.fixture(scope="session")
@@ -53,37 +42,14 @@ def dicom() -> Callable[..., bytes]:
         bits: int = 12,
         compress: UID | None = None,
         frame: tuple[UID, bytes] | None = None,
-        syntax: UID = ExplicitVRLittleEndian,
+        syntax: UID | None = None,
         **elements: object,
     ) -> bytes:
-        dataset = Dataset()
-        dataset.file_meta = FileMetaDataset()
-        dataset.file_meta.TransferSyntaxUID = syntax
-        dataset.SOPClassUID = DigitalXRayImageStorageForPresentation
-        dataset.SOPInstanceUID = "1.2.3"
-        dataset.Modality = "DX"
-        dataset.PatientName = PATIENT
-        dataset.Rows, dataset.Columns = stored.shape
-        dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = stored.itemsize * 8, bits, bits - 1
-        dataset.PixelRepresentation = int(stored.dtype.kind == "i")
-        dataset.WindowCenter, dataset.WindowWidth = 2 ** (bits - 1), 2**bits
-        dataset.PixelData = stored.tobytes()
-        dataset["PixelData"].VR = "OW"
         if compress:
-            dataset.compress(compress)
+            return compressed(stored, compress, bits, **elements)
         if frame:
-            dataset.file_meta.TransferSyntaxUID = frame[0]
-            dataset.PixelData = encapsulate([frame[1]])
-            dataset["PixelData"].is_undefined_length = True
-        for keyword, value in elements.items():
-            if value is None:
-                delattr(dataset, keyword)
-            else:
-                setattr(dataset, keyword, value)
-        file = io.BytesIO()
-        dataset.save_as(file, enforce_file_format=True)
-        return file.getvalue()
+            return encapsulated(stored, frame[0], [frame[1]], bits, **elements)
+        return written(dataset_of(stored, bits, **elements), syntax)
 
     return make
 
@@ -97,7 +63,7 @@ def refusal() -> Callable[[bytes], str]:
             read_radiograph(data)
         message = str(caught.value)
         assert message[0].isupper() and message.endswith(".") and message.isprintable()
-        assert "Roentgen" not in message
+        assert PATIENT.partition("^")[0] not in message
         return message
 
     return refuse

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from cxr.radiograph import full_depth, read_radiograph
-from cxr.radiograph.placement import UNTOUCHED, WORDS, Placement, placement_of
-from cxr.radiograph.scope import Turn
+from cxr.radiograph.placement import UNTOUCHED, WORDS, Placement, Step, placement_of
 
 PIXELS = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
 HAND = {
@@ -30,13 +29,13 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 @pytest.mark.parametrize("words", WORDS)
-@pytest.mark.parametrize("turn", get_args(Turn))
-def test_a_further_turn_is_one_of_what_is_seen(words: str, turn: Turn) -> None:
+@pytest.mark.parametrize("step", get_args(Step))
+def test_a_further_turn_is_one_of_what_is_seen(words: str, step: Step) -> None:
     before = placement_of(words)
     assert before.words == words
     film = read_radiograph(png(PIXELS))
-    seen, after = before.film(film), before.then(turn).film(film)
-    np.testing.assert_array_equal(after.grey, HAND[turn](seen.grey))
+    seen, after = before.film(film), before.then(step).film(film)
+    np.testing.assert_array_equal(after.grey, HAND[step](seen.grey))
     assert (after.facts.height, after.facts.width) == after.pixels.shape
 
 

@@ -16,7 +16,10 @@ from pydicom.uid import (
 from streamlit.testing.v1 import AppTest
 
 from cxr.cli import main
+from cxr.report import deidentify
 from cxr.report.deidentify import copies_of, copy_of, new_key, zipped
+from cxr.settings import settings
+from cxr.turns import reading_line
 from cxr.worklist.audit import last_lines
 from cxr.worklist.database import database
 from cxr.worklist.film_folder import film_folder
@@ -143,15 +146,16 @@ def test_command_writes_a_study_and_says_so_in_the_trail(
     assert main(["export", "999", "--out", str(tmp_path / "none")]) == 1
 
 
+def page() -> None:
+    from cxr.ui.worklist.copy_view import show_copy
+    from cxr.worklist.database import database
+    from cxr.worklist.film_folder import film_folder
+    from cxr.worklist.studies import study
+
+    show_copy(film_folder(), study(database(), 1), "Dr Ada")
+
+
 def test_dialog_shows_what_leaves_and_what_does_not(number: int):
-    def page() -> None:
-        from cxr.ui.worklist.copy_view import show_copy
-        from cxr.worklist.database import database
-        from cxr.worklist.film_folder import film_folder
-        from cxr.worklist.studies import study
-
-        show_copy(film_folder(), study(database(), 1), "Dr Ada")
-
     assert number == 1
     app = AppTest.from_function(page, default_timeout=60).run()
     app.button[0].click().run()
@@ -160,4 +164,27 @@ def test_dialog_shows_what_leaves_and_what_does_not(number: int):
         "Held back. Text is seen in its pixels, at one place."
     ]
     assert [one.value.replace("\\", "") for one in app.success] == ["No text was seen."] * 2
+    assert app.get("download_button")[0].proto.label == "Download 2 of 3 films (zip)"
+
+
+def test_films_are_looked_through_in_the_line_of_those_that_are_read(number: int, changed_settings: pytest.MonkeyPatch):
+    changed_settings.setenv("CXR_READING_PLACES", "1")
+    settings.cache_clear()
+    real, in_line = deidentify.copy_of, []
+
+    def watched(*args: object) -> deidentify.FilmCopy:
+        in_line.append(reading_line().length)
+        return real(*args)
+
+    changed_settings.setattr(deidentify, "copy_of", watched)
+    app = AppTest.from_function(page, default_timeout=60).run()
+    with reading_line().joined():
+        app.button[0].click().run()
+        assert not app.exception
+        assert "no more can wait" in app.warning[0].value
+        assert in_line == [] and not app.get("download_button")
+        assert app.button(key=f"worklist-copy-again-{number}").label == "Try again"
+    app.button[0].click().run()
+    assert not app.exception
+    assert in_line == [1, 1, 1] and reading_line().length == 0
     assert app.get("download_button")[0].proto.label == "Download 2 of 3 films (zip)"

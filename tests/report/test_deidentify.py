@@ -9,12 +9,14 @@ import pytest
 from marked_films import DATE, KEY, LEAK, SIZE, TIME, UID, film, leaks, marked, pixels, written
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from pydicom import Dataset, dcmread
+from pydicom import DataElement, Dataset, dcmread
 from pydicom.data import get_testdata_file
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     DigitalXRayImageStorageForPresentation,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEGBaseline8Bit,
 )
@@ -23,6 +25,7 @@ from cxr.radiograph.confidentiality import PROFILE, other_uid
 from cxr.radiograph.deidentified import deidentified
 from cxr.radiograph.deidentified_dicom import Cleaned
 from cxr.radiograph.dicom import DECODERS
+from cxr.radiograph.film import UnreadableFilm
 from cxr.radiograph.read import read_radiograph
 from cxr.report.deidentify import new_key
 from cxr.settings import ROOT
@@ -119,6 +122,63 @@ def test_what_no_table_knows_is_left_out():
     assert read["Manufacturer"].value in (None, "")
     assert read["BodyPartExamined"].value in (None, "")
     assert len(read.ViewCodeSequence) == 0
+
+
+# Each may stay: of a code string the letters, of a UID of the standard's own the digits, of a number the number.
+@pytest.mark.parametrize(("vr", "value"), [("CS", LEAK), ("UI", f"1.2.840.10008.{DATE}"), ("IS", "777123")])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_what_a_file_declares_otherwise_than_the_standard_is_left_out(vr: str, value: str, syntax: str):
+    elements = {
+        **{
+            "FilterType": 0x00181160,
+            "GridAbsorbingMaterial": 0x00187040,
+            "TextValue": 0x0040A160,
+            "LUTLabel": 0x00409210,
+        },
+        **{"WindowCenterWidthExplanation": 0x00281055, "CodeMeaning": 0x00080104, "Manufacturer": 0x00080070},
+        **{"ReasonForTheAttributeModification": 0x04000565, "KVP": 0x00180060, "in no dictionary": 0x00189999},
+        **{"ViewCodeSequence": 0x00540220, "SOPClassUID of no film": 0x0008001A},
+    }
+    inner, made = Dataset(), film()
+    inner.CodeValue, inner.CodingSchemeDesignator = "1", "SCT"
+    for tag in elements.values():
+        if dictionary_has_tag(tag) and dictionary_VR(tag) == vr:
+            continue
+        for place in (inner, made):
+            place.add_new(tag, vr, value)
+    made.AnatomicRegionSequence = [inner]
+    data = written(made, syntax)
+    assert data.count(value.encode()) > 20
+    copy, read = cleaned(data)
+    assert leaks(copy.data) == []
+    # What has to be there is, empty, and of its right kind.
+    assert (read["Manufacturer"].VR, read["Manufacturer"].value) == ("LO", "")
+    assert "FilterType" not in read and len(read.AnatomicRegionSequence) == 1
+
+
+@pytest.mark.parametrize(("keyword", "vr", "value"), [("Rows", "UL", 64), ("WindowCenter", "FL", 9.0)])
+def test_a_copy_that_would_be_another_picture_is_refused(keyword: str, vr: str, value: float):
+    made = film()
+    made[keyword] = DataElement(tag_for_keyword(keyword), vr, value)
+    assert read_radiograph(written(made)).facts.height == 64
+    with pytest.raises(UnreadableFilm, match=f"'{keyword}' as another kind"):
+        cleaned(written(made))
+
+
+@pytest.mark.parametrize("text", ["Leakxq", "LEAKXQ-1", "LEAKXQ\tA", "LEAKXQ OF CHELSEA", "LEAKXQ\u00e9", "OK\\LEAKXq"])
+def test_a_code_string_that_is_none_is_left_out(text: str):
+    made = film()
+    made.SpecificCharacterSet = "ISO_IR 100"
+    made.Grid = made.FieldOfViewShape = "LEAKED"
+    data = written(made).replace(b"LEAKED", text.encode("latin-1"))
+    length = len(text.encode("latin-1"))
+    for tag in (b"\x18\x00\x66\x11", b"\x18\x00\x47\x11"):
+        data = data.replace(tag + b"CS\x06\x00", tag + b"CS" + (length + length % 2).to_bytes(2, "little"))
+    if length % 2:
+        data = data.replace(text.encode("latin-1"), text.encode("latin-1") + b" ")
+    copy, read = cleaned(data)
+    assert b"leakxq" not in copy.data.lower()
+    assert "Grid" not in read and "FieldOfViewShape" not in read
 
 
 def test_numbers_that_are_text_are_left_out():

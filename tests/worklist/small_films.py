@@ -8,9 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from cxr.findings import CATEGORIES
 from cxr.model.bundle import CARD_FILE, Bundle
@@ -19,9 +17,9 @@ from cxr.model.engine import Prediction
 from cxr.radiograph import Radiograph
 from cxr.radiograph.scope import ScopeModel
 from cxr.settings import ROOT
+from scripts.hostile_files.parts import dataset_of, written
 
 SIDE = 48
-PATIENT = "Roentgen^Wilhelm"
 CARD = Card.model_validate(json.loads((ROOT / "models" / "default" / CARD_FILE).read_text()))
 
 
@@ -36,24 +34,10 @@ def png(level: float, seed: int = 0) -> bytes:
 def dicom(level: float, seed: int = 0, syntax: UID = ExplicitVRLittleEndian, **elements: object) -> bytes:
     """The same as DICOM, of a patient with a name; an element that is None is left out."""
     pixels = np.random.default_rng(seed).normal(4095 * level, 90, (SIDE, SIDE)).clip(0, 4095).astype(np.uint16)
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
-    dataset.SOPInstanceUID = f"1.2.3.{seed + 1}"
-    dataset.Modality, dataset.PatientName = "DX", PATIENT
-    dataset.Rows, dataset.Columns = pixels.shape
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
-    dataset.WindowCenter, dataset.WindowWidth = 2048, 4096
-    dataset.PixelData = pixels.tobytes()
-    dataset["PixelData"].VR = "OW"
-    for keyword, value in elements.items():
-        if value is not None:
-            setattr(dataset, keyword, value)
-    file = io.BytesIO()
-    dataset.save_as(file, enforce_file_format=True)
-    return file.getvalue()
+    # Of no study, and of a patient without a number, unless they are given.
+    own = {"SOPInstanceUID": f"1.2.3.{seed + 1}", "StudyInstanceUID": None, "PatientID": None}
+    given = {keyword: value for keyword, value in elements.items() if value is not None}
+    return written(dataset_of(pixels, **(own | given)), syntax)
 
 
 class Brightness:

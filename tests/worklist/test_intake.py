@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_films import PATIENT, Brightness, dicom, png
+from small_films import Brightness, dicom, png
 from sqlalchemy import func, select, update
 
 from cxr.settings import ROOT, settings
@@ -25,6 +25,7 @@ from cxr.worklist.scoring import score_queued
 from cxr.worklist.status import FilmState, Status
 from cxr.worklist.tables import AuditLine, Film, Study
 from cxr.worklist.unpack import expand
+from scripts.hostile_files.parts import PATIENT
 
 UID = "1.2.826.0.1.77"
 CHILD = Path(__file__).parent / "intake_child.py"

@@ -12,11 +12,13 @@ from sqlalchemy import select
 from cxr.classify import TURNED
 from cxr.radiograph.placement import UNTOUCHED, Placement
 from cxr.radiograph.scope import Scope
+from cxr.ui.worklist import turn_view
+from cxr.worklist.claims import InReading
 from cxr.worklist.intake import take_in
 from cxr.worklist.scoring import score_film, score_queued
 from cxr.worklist.scoring_queue import Leases
 from cxr.worklist.status import FilmState, Status
-from cxr.worklist.studies import study
+from cxr.worklist.studies import claim, finish, study
 from cxr.worklist.tables import AuditLine, Film, Result, Study
 from cxr.worklist.turning import NoSuchFilm, turn_film
 
@@ -226,6 +228,26 @@ def test_two_processes_with_different_models_do_not_take_turns_for_ever(database
                 assert count < 30
     with database.reading() as session:
         assert len(session.scalars(select(Film).where(Film.state == FilmState.SCORED)).all()) >= 1
+
+
+def test_a_film_is_not_turned_before_the_eyes_of_who_reads_it(database, films, monkeypatch):
+    number, said = take(database, films, corner()), []
+    film = study(database, number).films[0].id
+    claim(database, number, "Bo")
+    with pytest.raises(InReading, match="read by Bo"):
+        turn_film(database, film, Placement(2), "Ada")
+    # So it is where a page is older than the claim.
+    monkeypatch.setattr(turn_view.st, "toast", lambda words, icon: said.append(words))
+    turn_view._turn(database, film, "Ada", Placement(2))
+    assert "Not turned. Study 1 is being read by Bo" in said[0]
+    assert study(database, number).films[0].placement == UNTOUCHED
+    turn_film(database, film, Placement(2), "Bo")
+    claim(database, number, "Ada", force=True)
+    with pytest.raises(InReading, match="read by Ada"):
+        turn_film(database, film, UNTOUCHED, "Bo")
+    finish(database, number, "Ada", [film])
+    turn_film(database, film, UNTOUCHED, "Bo")
+    assert study(database, number).films[0].placement == UNTOUCHED
 
 
 def test_a_film_that_is_gone_cannot_be_turned(database):

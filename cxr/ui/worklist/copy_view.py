@@ -1,5 +1,6 @@
 """A study's films without whose they are, to take away: looked through first, then downloaded."""
 
+from contextlib import AbstractContextManager
 from typing import Final
 
 import numpy as np
@@ -8,7 +9,9 @@ from PIL import Image
 
 from cxr.radiograph.burned_text import Box
 from cxr.report.deidentify import FilmCopy, copies_of, export_zip, new_key
+from cxr.turns import LineFull, reading_line
 from cxr.ui.downloads import lasting
+from cxr.ui.waiting import turn_of
 from cxr.ui.words import plain
 from cxr.worklist.audit import NotRecorded
 from cxr.worklist.film_folder import FilmFolder
@@ -38,8 +41,11 @@ def _dialog(films: FilmFolder, study: StudyRow, who: str) -> None:
         help="Otherwise a film in which text is seen is held back.",
     )
     try:
-        with st.spinner("Looking through the films"):
-            copies = copies_of(films, study, new_key(), black_out)
+        copies = _looked_through(films, study, black_out)
+    except LineFull as full:
+        st.warning(plain(str(full)), icon=":material/hourglass_top:")
+        st.button("Try again", icon=":material/refresh:", key=f"worklist-copy-again-{study.id}")
+        return
     except OSError as error:
         st.error(f"The films can't be read: {plain(error.strerror or 'unknown error')}.", icon=":material/error:")
         return
@@ -60,6 +66,21 @@ def _dialog(films: FilmFolder, study: StudyRow, who: str) -> None:
         disabled=not leave,
         help=None if leave else "No film of this study may leave as it is",
     )
+
+
+def _looked_through(films: FilmFolder, study: StudyRow, black_out: bool) -> tuple[FilmCopy, ...]:
+    """The copies, each made when it is its turn among the films that are read. Raises `LineFull`, `OSError`."""
+    progress, count = st.progress(0.0), len(study.films)
+    try:
+        with reading_line().joined() as place:
+
+            def turn(number: int) -> AbstractContextManager[None]:
+                counted = f"film {number} of {count}"
+                return turn_of(place, progress, (number - 1) / count, counted, f"Looking through {counted}")
+
+            return copies_of(films, study, new_key(), black_out, turn)
+    finally:
+        progress.empty()
 
 
 def _zip(study: StudyRow, copies: tuple[FilmCopy, ...], who: str) -> bytes:

@@ -8,6 +8,7 @@ from cxr.classify import LIES, TURNED
 from cxr.radiograph.placement import Placement
 from cxr.ui.turning import Place, show_menu, show_offer
 from cxr.ui.words import plain
+from cxr.worklist.claims import InReading
 from cxr.worklist.database import Database, DatabaseUnavailable
 from cxr.worklist.studies import FilmRow
 from cxr.worklist.turning import NoSuchFilm, turn_film
@@ -21,7 +22,7 @@ def show_turn_offer(db: Database, film: FilmRow, reader: str, *, disabled: bool)
         reader: who is looking; goes into the audit trail.
         disabled: somebody else reads the study.
     """
-    if film.seems is None:
+    if film.seems not in LIES:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f":orange[:material/warning: **{plain(LIES[film.seems])}.**]", width="content")
@@ -41,5 +42,5 @@ def _place(db: Database, film: FilmRow, reader: str) -> Place:
 def _turn(db: Database, film: int, reader: str, placement: Placement) -> None:
     try:
         turn_film(db, film, placement, reader)
-    except (DatabaseUnavailable, NoSuchFilm) as error:
+    except (DatabaseUnavailable, InReading, NoSuchFilm) as error:
         st.toast(f"Not turned. {error}", icon=":material/error:")
