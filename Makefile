@@ -10,6 +10,8 @@ TORCH ?= yes
 RAY ?= yes
 # Tests run side by side: threads that one test's frameworks start take cores from another's, and spin while they wait.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+# A test runs a program once or twice: XLA takes longer to make it fast than to run it.
+ONE_THREAD += JAX_DISABLE_MOST_OPTIMIZATIONS=1
 
 .PHONY: app test bench check sbom audit-pins lock fuzz clean
 

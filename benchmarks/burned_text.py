@@ -1,15 +1,15 @@
 """How well text burned into films is seen: words drawn into films in which none was seen before.
 
-    python -m benchmarks.burned_text --data DIR [--pictures DIR] [--json benchmarks/burned_text.json]
+    python -m benchmarks.burned_text --data DIR [--pictures DIR ...] [--json benchmarks/burned_text.json]
 
-The films are every seventh of a folder in the layout of the Kaggle release, and every fifth of a folder of pictures of
-other hospitals. Every second drawn film goes through JPEG. matplotlib brings the typefaces (`make bench` installs it).
+The films are those of a folder in the layout of the Kaggle release, and of folders of pictures of other hospitals. All
+are looked at as they are; words are drawn into every seventh that is large enough. Every second of the drawn ones goes
+through JPEG. matplotlib brings the typefaces (`make bench` installs it).
 """
 
 import argparse
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +20,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cxr.dataset.shards import find_shards, read_records
 from cxr.dataset.statistics import wilson
-from cxr.radiograph.burned_text import Box, burned_text
+from cxr.radiograph.box import Box, overlap
+from cxr.radiograph.burned_text import burned_text
 from cxr.training.scope_pictures import picture_files
 
 WORDS: Final = (
@@ -33,7 +34,11 @@ SIZES: Final = (8, 10, 12, 16, 24, 36, 56)
 """Of the type, pixels."""
 DRAWN: Final = 100
 """Films for each size and way."""
-EVERY_FILM, EVERY_PICTURE = 7, 5
+EVERY: Final = 7
+SHORTEST: Final = 400
+"""Pixels of the shorter side of films into which words are drawn."""
+FAINT: Final = 40
+"""Grey levels between white letters and most of what is under them, below which they can hardly be seen."""
 QUALITY: Final = 85
 MARGIN: Final = 4
 
@@ -55,14 +60,13 @@ WAYS: Final = (
 )
 
 
-def films(data: Path, pictures: Path | None) -> Iterator[np.ndarray]:
-    """uint8 (height, width)."""
+def films(data: Path, pictures: list[Path]) -> dict[str, list[np.ndarray]]:
+    """uint8 (height, width), by where they come from."""
     records = (record for shard in find_shards(data) for record in read_records(shard))
-    for number, record in enumerate(records):
-        if number % EVERY_FILM == 0:
-            yield np.asarray(Image.open(io.BytesIO(record.image)).convert("L"))
-    for file in picture_files(pictures)[::EVERY_PICTURE] if pictures is not None else ():
-        yield np.asarray(Image.open(file).convert("L"))
+    found = {"ChestX-ray14": [np.asarray(Image.open(io.BytesIO(record.image)).convert("L")) for record in records]}
+    for folder in pictures:
+        found[folder.name] = [np.asarray(Image.open(file).convert("L")) for file in picture_files(folder)]
+    return found
 
 
 def drawn(film: np.ndarray, rng: np.random.Generator, size: int, way: Way) -> tuple[np.ndarray, Box] | None:
@@ -93,53 +97,49 @@ def through_jpeg(film: np.ndarray) -> np.ndarray:
     return np.asarray(Image.open(file))
 
 
-def covered(words: Box, found: tuple[Box, ...]) -> float:
-    """Part of a box that others cover, 0..1."""
-    mask = np.zeros((words.height, words.width), bool)
-    for box in found:
-        top, left = max(0, box.top - words.top), max(0, box.left - words.left)
-        mask[top : max(0, box.bottom - words.top), left : max(0, box.right - words.left)] = True
-    return float(mask.mean())
-
-
-def measured(data: Path, pictures: Path | None, each: int) -> dict[str, Any]:
-    """How often words were seen, for each way and size, and how much of what was seen is covered."""
-    given = list(films(data, pictures))
-    bare = [film for film in given if not burned_text(film)]
-    rows = []
+def measured(given: dict[str, list[np.ndarray]], each: int) -> dict[str, Any]:
+    """How often words were seen, for each way and size, and of white ones where the film itself is nearly white."""
+    bare: list[np.ndarray] = []
+    as_they_are = {}
+    for source, some in given.items():
+        without = [film for film in some if not burned_text(film)]
+        as_they_are[source] = {"films": len(some), "with text": len(some) - len(without)}
+        bare += [film for film in without if min(film.shape) >= SHORTEST]
+    bare = bare[::EVERY]
+    rows, faint = [], []
     for way in WAYS:
         for size in SIZES:
             rng = np.random.default_rng(size)
-            shares = []
+            seen = []
             for number in range(each):
-                made = drawn(bare[rng.integers(len(bare))], rng, size, way)
-                if made is not None:
-                    film, words = made
-                    shares.append(covered(words, burned_text(through_jpeg(film) if number % 2 else film)))
-            seen = [share for share in shares if share > 0]
-            low, high = wilson(np.array(len(seen)), np.array(len(shares)))
-            rows.append(
-                {
-                    "way": way.name,
-                    "size": size,
-                    "drawn": len(shares),
-                    "seen": len(seen),
-                    "low": float(low),
-                    "high": float(high),
-                    "whole": sum(share >= 1 for share in seen),
-                }
-            )
-    return {"films": len(given), "without": len(bare), "rows": rows}
+                film = bare[rng.integers(len(bare))]
+                made = drawn(film, rng, size, way)
+                if made is None:
+                    continue
+                image, words = made
+                seen.append(
+                    any(overlap(words, box) for box in burned_text(through_jpeg(image) if number % 2 else image))
+                )
+                under = film[words.top : words.bottom, words.left : words.right]
+                if way.behind is None and 255 - np.percentile(under, 75) < FAINT:
+                    faint.append(seen[-1])
+            rows.append({"way": way.name, "size": size, **_share(seen)})
+    return {"as they are": as_they_are, "films": len(bare), "rows": rows, "faint": _share(faint)}
+
+
+def _share(seen: list[bool]) -> dict[str, float]:
+    low, high = wilson(np.array(sum(seen)), np.array(len(seen)))
+    return {"drawn": len(seen), "seen": sum(seen), "low": float(low), "high": float(high)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--pictures", type=Path, metavar="DIR")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", nargs="*", default=[])
     parser.add_argument("--each", type=int, default=DRAWN)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    record = measured(given.data, given.pictures, given.each)
+    record = measured(films(given.data, given.pictures), given.each)
     print(json.dumps(record, indent=1))
     if given.json is not None:
         given.json.write_text(json.dumps(record, indent=1) + "\n")

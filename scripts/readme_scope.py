@@ -1,6 +1,10 @@
-"""README's table of what the shipped scope check does, from the card."""
+"""README's tables of what the shipped scope check does, from the card, and of how well text in films is seen."""
 
+import json
+
+from benchmarks.burned_text import WAYS
 from cxr.model.card import Card
+from cxr.settings import ROOT
 
 VARIED = ("varied", "other grey levels", "inverted", "a small part", "not taken for turned")
 """Rows that are left to the page Model card."""
@@ -25,3 +29,35 @@ def rates(card: Card) -> str:
                 f"| {100 * share.value:.1f}% ({100 * share.low:.0f} to {100 * share.high:.0f}) |"
             )
     return "\n".join(lines)
+
+
+def burned_text() -> str:
+    """What benchmarks/burned_text.py measured."""
+    found = json.loads((ROOT / "benchmarks" / "burned_text.json").read_text())
+    rows = {(row["way"], row["size"]): row for row in found["rows"]}
+    lines = [
+        f"How well text is seen: words drawn into {found['films']} films in which none was seen before, every second one "
+        "JPEG-compressed afterwards (95% Wilson intervals; `python -m benchmarks.burned_text`).",
+        "",
+        f"| letters (font size, px) | {' | '.join(way.name for way in WAYS)} |",
+        f"|---|{'---|' * len(WAYS)}",
+    ]
+    for size in sorted({size for _, size in rows}):
+        cells = [_share(rows[way.name, size]) for way in WAYS]
+        lines.append(f"| {size} | {' | '.join(cells)} |")
+    as_they_are = ", ".join(
+        f"{part['with text']} of {part['films']} ({source})" for source, part in found["as they are"].items()
+    )
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "White letters where the film itself is nearly white (less than 40 grey levels apart) are mostly missed: "
+            f"{_share(found['faint'])} were seen. On films as they are, text was seen in {as_they_are}.",
+        ]
+    )
+
+
+def _share(row: dict[str, float]) -> str:
+    share = 100 * row["seen"] / row["drawn"]
+    return f"{row['seen']}/{row['drawn']}, {share:.0f}% ({100 * row['low']:.0f} to {100 * row['high']:.0f})"

@@ -229,6 +229,7 @@ def updated(text: str) -> str:
         "gate": readme_training.gate_sentence,
         "reading_room": readme_reading_room.reading_room_speed,
         "scope": lambda: readme_scope.rates(load_bundle(ROOT / "models" / "default").card),
+        "burned_text": readme_scope.burned_text,
         "turned": readme_under_load.turned_films,
         "load": readme_under_load.under_load,
     }

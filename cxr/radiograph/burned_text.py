@@ -5,7 +5,6 @@ side by side on one line. A lone side marker has too few of them. Nothing is rea
 patient is known here.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +14,7 @@ from scipy import ndimage
 from scipy.sparse.csgraph import connected_components
 
 from cxr.radiograph.blocks import as_bytes
+from cxr.radiograph.box import Box, merged
 
 LETTERS: Final = 4
 """Fewer in a row are a side marker or chance."""
@@ -45,30 +45,6 @@ STEEP: Final = 10
 """Steep pixels of a block's 256, in each direction, from which on it is looked at closely."""
 WINDOW: Final = 15
 """Side in pixels of the surroundings whose lightest and darkest pixel a letter's edge lies between."""
-
-
-@dataclass(frozen=True)
-class Box:
-    """A part of an image, in its pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-    @property
-    def bottom(self) -> int:
-        """The first row below it."""
-        return self.top + self.height
-
-    @property
-    def right(self) -> int:
-        """The first column right of it."""
-        return self.left + self.width
-
-    def times(self, scale: int) -> "Box":
-        """The same part of the image enlarged."""
-        return Box(scale * self.top, scale * self.left, scale * self.height, scale * self.width)
 
 
 def burned_text(pixels: np.ndarray) -> tuple[Box, ...]:
@@ -314,23 +290,3 @@ def _whole(line: _Pieces, pieces: _Pieces) -> Box:
     margin = round(0.35 * tall) + 1
     top, left = max(0, box.top - margin), max(0, box.left - margin)
     return Box(top, left, box.bottom + margin - top, box.right + margin - left)
-
-
-def merged(boxes: Iterable[Box]) -> tuple[Box, ...]:
-    """Boxes, those that overlap as one, the uppermost first."""
-    left_over = list(boxes)
-    done: list[Box] = []
-    while left_over:
-        box = left_over.pop()
-        other = next((o for o in left_over if _overlap(o, box)), None)
-        if other is None:
-            done.append(box)
-            continue
-        left_over.remove(other)
-        top, left = min(box.top, other.top), min(box.left, other.left)
-        left_over.append(Box(top, left, max(box.bottom, other.bottom) - top, max(box.right, other.right) - left))
-    return tuple(sorted(done, key=lambda box: (box.top, box.left)))
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return one.top < other.bottom and other.top < one.bottom and one.left < other.right and other.left < one.right

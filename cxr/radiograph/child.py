@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from pydicom.charset import python_encoding
 
-from cxr.radiograph.burned_text import Box
+from cxr.radiograph.box import Box
 from cxr.radiograph.channel import Message, mapped, read_bytes, receive_with_descriptor, send
 from cxr.radiograph.confinement import confine, limit_time, resident, statm
 from cxr.radiograph.deidentified import deidentified

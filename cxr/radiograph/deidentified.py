@@ -1,6 +1,6 @@
 """A film without what says whose it is, from bytes to bytes. The app does this through `decoder()` alone."""
 
-from cxr.radiograph.burned_text import Box
+from cxr.radiograph.box import Box
 from cxr.radiograph.deidentified_dicom import Cleaned, deidentified_dicom
 from cxr.radiograph.deidentified_raster import deidentified_raster
 from cxr.radiograph.film import UnreadableFilm

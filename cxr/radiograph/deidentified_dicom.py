@@ -25,7 +25,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from cxr.radiograph.burned_text import Box
+from cxr.radiograph.box import Box
 from cxr.radiograph.codestream import without_comments
 from cxr.radiograph.confidentiality import (
     CLEAN_PIXELS,

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from cxr.radiograph.burned_text import Box
+from cxr.radiograph.box import Box
 from cxr.radiograph.codestream import START_OF_IMAGE, without_comments
 from cxr.radiograph.deidentified_dicom import Cleaned, inside
 from cxr.radiograph.film import UnreadableFilm

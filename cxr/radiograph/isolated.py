@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 
 from cxr.metrics import decoder_replaced
-from cxr.radiograph.burned_text import Box
+from cxr.radiograph.box import Box
 from cxr.radiograph.channel import Message
 from cxr.radiograph.decoding_process import Answer, Broken, DecodingProcess, Limits
 from cxr.radiograph.deidentified_dicom import SUFFIXES, Cleaned

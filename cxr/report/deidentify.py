@@ -15,7 +15,8 @@ from typing import Final
 
 import numpy as np
 
-from cxr.radiograph.burned_text import Box, burned_text, merged
+from cxr.radiograph.box import Box, merged
+from cxr.radiograph.burned_text import burned_text
 from cxr.radiograph.film import Radiograph, UnreadableFilm
 from cxr.radiograph.isolated import decoder
 from cxr.worklist.audit import Event, audited

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from cxr.dataset.shards import find_shards, read_records
-from cxr.radiograph.burned_text import Box, burned_text
+from cxr.radiograph.box import Box
+from cxr.radiograph.burned_text import burned_text
 from cxr.radiograph.read import read_radiograph
 from cxr.settings import ROOT
 

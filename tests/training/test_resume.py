@@ -1,6 +1,7 @@
 """A run that is killed goes on where it was, and learns the same."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,7 +39,10 @@ def test_killed_while_saving_it_goes_on_to_the_same_curve(saved, uninterrupted, 
     """Once in the middle of an epoch, once at the end of one."""
     command = [sys.executable, str(Path(__file__).parent / "handmade_run.py"), str(tmp_path / "run")]
     killed = subprocess.run(
-        [*command, json.dumps(EVERY_STEP), "--kill", str(saved + 1)], env=PATH, capture_output=True, timeout=300
+        [*command, json.dumps(EVERY_STEP), "--kill", str(saved + 1)],
+        env=os.environ | PATH,
+        capture_output=True,
+        timeout=300,
     )
     assert killed.returncode == -9, killed.stderr.decode()
     config = TrainingConfig.model_validate(OPTIONS | EVERY_STEP)

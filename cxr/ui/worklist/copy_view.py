@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from cxr.radiograph.burned_text import Box
+from cxr.radiograph.box import Box
 from cxr.report.deidentify import FilmCopy, copies_of, export_zip, new_key
 from cxr.turns import LineFull, reading_line
 from cxr.ui.downloads import lasting
