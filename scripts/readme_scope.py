@@ -6,6 +6,8 @@ from benchmarks.burned_text import WAYS
 from cxr.model.card import Card
 from cxr.settings import ROOT
 
+CALLED = {"frontal_other": "two other hospitals", "kermany224": "children"}
+"""Words for folders of films."""
 VARIED = ("varied", "other grey levels", "inverted", "a small part", "not taken for turned")
 """Rows that are left to the page Model card."""
 
@@ -46,7 +48,8 @@ def burned_text() -> str:
         cells = [_share(rows[way.name, size]) for way in WAYS]
         lines.append(f"| {size} | {' | '.join(cells)} |")
     as_they_are = ", ".join(
-        f"{part['with text']} of {part['films']} ({source})" for source, part in found["as they are"].items()
+        f"{part['with text']} of {part['films']} ({CALLED.get(source, source)})"
+        for source, part in found["as they are"].items()
     )
     return "\n".join(
         [
