@@ -1,4 +1,4 @@
-"""The parts of README.md on turned films, many readers at a time, memory, and processes that are killed."""
+"""The parts of README.md on turned films, many readers at a time, memory, processes that are killed, odd files."""
 
 import json
 from typing import Any
@@ -26,8 +26,8 @@ def turned_films() -> str:
 
 
 def under_load() -> str:
-    """Twenty readers, three thousand films, four hundred kills."""
-    return "\n\n".join([_load(_read("load")), _memory(_read("memory")), _kills(_read("kill"))])
+    """Twenty readers, three thousand films, hundreds of kills, an hour of odd files."""
+    return "\n\n".join([_load(_read("load")), _memory(_read("memory")), _kills(_read("kill")), _fuzz(_read("fuzz"))])
 
 
 def _load(found: dict[str, Any]) -> str:
@@ -71,6 +71,16 @@ def _kills(found: dict[str, Any]) -> str:
         "**`kill -9` at random moments** of taking in, scoring, reading, deleting and exporting, each time followed by a look at every "
         f"film, row and line of the audit trail: {'; '.join(said)} "
         "(`python -m benchmarks.kill --json benchmarks/kill.json`)."
+    )
+
+
+def _fuzz(found: dict[str, Any]) -> str:
+    harmful = sum(not finding["refused"] for finding in found["found"])
+    slow = sum(finding["file"].startswith(("slow-unit", "timeout")) for finding in found["found"])
+    return (
+        f"**Files that a fuzzer makes**: in {found['seconds'] / 60:.0f} minutes Atheris gave {found['files']:,} files to the readers; "
+        f"{len(found['found']) - slow} made something else come out than a film or a refusal, {slow} took longer than 4 seconds; {harmful} "
+        "of all these were no refusal in the app (`python -m scripts.fuzz_read_radiograph --seconds 3600 --json benchmarks/fuzz.json`)."
     )
 
 
