@@ -131,11 +131,11 @@ def kill_often(
     told, kinds, wrong, first = Acknowledged(), Counter[str](), list[str](), 0
     for turn in range(times):
         ingest = turn % 2 == 0
-        before = len(told.films)
         killed = run_and_kill(command(folder, first, ingest), rng.uniform(0.0, longest), told)
         kinds[("ingest" if ingest else "all at once") + (", killed" if killed else ", had ended")] += 1
-        # What came in is not brought again, but for the last ones: taking a film in twice is no matter.
-        first = min(first + max(0, len(told.films) - before - 2), len(content) - FILMS_A_KILL)
+        # What came in is not brought again, but for the last two: taking a film in twice is no matter.
+        highest = max((int(Path(name).stem) for name in told.films), default=0)
+        first = min(max(0, highest - 1), len(content) - FILMS_A_KILL)
         for fault in faults(database(), film_folder(), told, content):
             wrong.append(f"after kill {turn + 1}: {fault}")
         told.failed.clear()
