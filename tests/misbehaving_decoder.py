@@ -11,6 +11,8 @@ from pathlib import Path
 from cxr.radiograph import channel, child
 from cxr.radiograph.film import UnreadableFilm
 
+ASKED_FOR = {"cxr.radiograph.read", "cxr.settings", "pydantic", "scipy"}
+
 _read = child.ACTS["read"]
 _kept: list[bytearray] = []
 
@@ -30,7 +32,7 @@ def _act(data, request, room, max_pixels):
         b"raise": lambda: 1 / 0,
         b"pid": lambda: _say(os.getpid()),
         b"environment": lambda: _say(sorted(os.environ)),
-        b"modules": lambda: _say(sorted({"cxr.radiograph.read", "cxr.settings", "pydantic", "scipy"} & set(sys.modules))),
+        b"modules": lambda: _say(sorted(ASKED_FOR & set(sys.modules))),
         b"descriptors": lambda: _say([number for number in range(16) if _is_open(number)]),
         b"open": lambda: _say(_tried(lambda: Path(rest.decode()).read_bytes())),
         b"shorten": lambda: _say(_tried(lambda: os.truncate(rest.decode(), 0))),
