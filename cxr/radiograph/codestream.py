@@ -11,7 +11,8 @@ HUFFMAN_TABLES: Final = 0xFFC4
 FILL: Final = 0xFFFF
 LOSSLESS_FRAME: Final = 0xFFC3
 # Start-of-frame markers of JPEG (ISO 10918-1 B.1.1.3; C4, C8 and CC mean something else) and JPEG-LS (ISO 14495-1).
-START_OF_FRAME: Final = frozenset(range(0xFFC0, 0xFFD0)) - {HUFFMAN_TABLES, 0xFFC8, 0xFFCC} | {0xFFF7}
+JPEG_LS_FRAME: Final = 0xFFF7
+START_OF_FRAME: Final = frozenset(range(0xFFC0, 0xFFD0)) - {HUFFMAN_TABLES, 0xFFC8, 0xFFCC} | {JPEG_LS_FRAME}
 END_OF_IMAGE: Final = 0xFFD9
 JPEG_COMMENT: Final = 0xFFFE
 JPEG2000_COMMENT: Final = 0xFF64
@@ -40,7 +41,11 @@ def encoded_size(frame: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
-    """From the start of frame. GDCM ends the whole process at a bad precision or a missing table, so both are None."""
+    """From the start of frame.
+
+    GDCM ends the whole process at a bad precision or a missing table, and CharLS computes for seconds where the image
+    has no end, so these are None.
+    """
     size, kind, tables = None, 0, False
     offset, marker = len(START_OF_IMAGE), 0
     while marker != START_OF_SCAN:
@@ -55,7 +60,11 @@ def _jpeg_size(frame: bytes) -> tuple[int, int] | None:
             size, kind = (rows, columns), marker
         tables = tables or marker == HUFFMAN_TABLES
         offset += 2 + length
-    return size if tables or kind != LOSSLESS_FRAME else None
+    if kind == LOSSLESS_FRAME and not tables:
+        return None
+    if kind == JPEG_LS_FRAME and struct.pack(">H", END_OF_IMAGE) not in frame[offset:]:
+        return None
+    return size
 
 
 def _jpeg2000_size(frame: bytes) -> tuple[int, int] | None:

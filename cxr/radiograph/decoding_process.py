@@ -28,7 +28,7 @@ PATIENCE: Final = 4.0
 """Seconds on the clock for each of processor time: where many films are decoded at once each of them gets a share."""
 SMALL_FILE_SECONDS: Final = 4.0
 BYTES_A_SECOND: Final = 100_000
-"""Slower than this no codec reads a film; damage has made one compute for seconds over a file of 984 bytes."""
+"""Slower than this no codec reads a film, but damage has made one compute for seconds over a few hundred bytes."""
 LARGEST_CURVE: Final = 4 * 2**16
 MOST_KEPT: Final = 64 * MEGABYTE
 """Bytes of shared memory that a process keeps for the next film."""

@@ -292,8 +292,8 @@ def _codecs() -> list[Bomb]:
         Bomb("JPEG 2000 of 16,384 components", coded(codestream(HEIGHT, WIDTH, 64, 16384) + tile_part), damaged),
         Bomb("JPEG 2000 of 64 megapixels without data", coded(codestream(8000, 8000, 8000) + tile_part, 8000, 8000), damaged),
         Bomb("JPEG-LS larger than its header", lambda: compressed(stored, JPEGLSLossless, Rows=8, Columns=8), size),
-        Bomb("JPEG-LS of 304 bytes, seconds of work for its codec", lambda: encapsulated(
-            stored, JPEGLSLossless, [SLOW_JPEG_LS]), "takes longer", slow=True),
+        Bomb("JPEG-LS whose end is missing, seconds of work for its codec", lambda: encapsulated(
+            stored, JPEGLSLossless, [SLOW_JPEG_LS]), damaged),
         Bomb("baseline JPEG larger than its header", lambda: encapsulated(
             grey, JPEGBaseline8Bit, [_resized_jpeg(picture(grey, "JPEG"), 60_000)], 8), size),
         Bomb("run lengths beyond the image", lambda: compressed(stored, RLELossless, Rows=8, Columns=8), damaged),
