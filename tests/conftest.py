@@ -19,18 +19,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 SLOW = (
     "test_click_to_promotion.py",
-    "test_ray.py",
     "test_training_job.py",
     "test_short_load.py",
     "browser",
     "training",
+    "test_ray.py",
     "jobs",
     "test_promotion.py",
     "model",
     "pages",
     "worklist",
 )
-"""Files, and folders of files, that take long; the longest first."""
+"""Files, and folders of files, that take long; the longest first. Ray's nodes give up after half a minute, so they are
+not started beside the tests that leave them no processor."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
