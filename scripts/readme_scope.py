@@ -2,7 +2,6 @@
 
 import json
 
-from benchmarks.burned_text import WAYS
 from cxr.model.card import Card
 from cxr.settings import ROOT
 
@@ -37,15 +36,16 @@ def burned_text() -> str:
     """What benchmarks/burned_text.py measured."""
     found = json.loads((ROOT / "benchmarks" / "burned_text.json").read_text())
     rows = {(row["way"], row["size"]): row for row in found["rows"]}
+    ways = list(dict.fromkeys(way for way, _ in rows))
     lines = [
         f"How well text is seen: words drawn into {found['films']} films in which none was seen before, every second one "
         "JPEG-compressed afterwards (95% Wilson intervals; `python -m benchmarks.burned_text`).",
         "",
-        f"| letters (font size, px) | {' | '.join(way.name for way in WAYS)} |",
-        f"|---|{'---|' * len(WAYS)}",
+        f"| letters (font size, px) | {' | '.join(ways)} |",
+        f"|---|{'---|' * len(ways)}",
     ]
     for size in sorted({size for _, size in rows}):
-        cells = [_share(rows[way.name, size]) for way in WAYS]
+        cells = [_share(rows[way, size]) for way in ways]
         lines.append(f"| {size} | {' | '.join(cells)} |")
     as_they_are = ", ".join(
         f"{part['with text']} of {part['films']} ({CALLED.get(source, source)})"
