@@ -116,7 +116,7 @@ def test_a_reader_reads_under_their_own_name_and_administers_nothing(context: Br
     expect(page.get_by_text("This page is for administrators.")).to_be_visible()
     other = context.new_page()
     other.goto(app)
-    expect(other.get_by_text("In reading")).to_be_visible()
+    expect(other.get_by_text("In reading", exact=True)).to_be_visible()
     assert other.get_by_label("Reading as").count() == 0
     # A logout in one tab ends the other, which asks for the list's news.
     log_out(page)
