@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from until import until
 
 from cxr.settings import settings
 from cxr.turns import Line, LineFull, Place, reading_line
@@ -13,13 +14,6 @@ from cxr.turns import Line, LineFull, Place, reading_line
 
 class Stop(BaseException):
     """As Streamlit ends the run of a page: no `Exception`."""
-
-
-def until(met: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not met():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.005)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """A second opinion is heavy work of a page, too: it waits in the line in which films wait."""
 
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -33,16 +32,14 @@ def looked(changed_settings: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     settings.cache_clear()
     found: list[tuple[str, int]] = []
 
-    def loaded(sha256, bundle):
+    def loaded(bundle):
         found.append(("loads", reading_line().length))
 
-    def computed(model, square, finding, methods, categories):
-        for method in methods:
-            found.append((method, reading_line().length))
-            yield method, np.ones((2, 2), np.float32)
+    def computed(bundle, square, finding, method):
+        found.append((method, reading_line().length))
+        return np.ones((2, 2), np.float32)
 
-    changed_settings.setattr(second_opinion, "_keras_model", loaded)
-    changed_settings.setitem(sys.modules, "cxr.model.second_opinion", SimpleNamespace(second_opinion=computed))
+    changed_settings.setattr(second_opinion, "second_opinions", SimpleNamespace(load=loaded, heatmap=computed))
     return found
 
 

@@ -1,34 +1,20 @@
 """Heatmaps of the same finding by tf-keras-vis, when the reader asks for them."""
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from cxr.classify import HEATMAP_OPACITY, Reading
 from cxr.findings import display_name
-from cxr.model.bundle import Bundle, BundleRejected, load_bundle
+from cxr.model.bundle import Bundle, BundleRejected
 from cxr.model.card import Card
 from cxr.model.heatmap import METHODS, overlay, shrunk, upsample
+from cxr.model.second_opinion_process import NoSecondOpinion, second_opinions
 from cxr.turns import LineFull, reading_line
 from cxr.ui.readings import Maps
 from cxr.ui.waiting import turn_of
 from cxr.ui.words import no_support
 
-if TYPE_CHECKING:
-    import keras
-
 PICTURE_SIDE = 700
-
-
-@st.cache_resource(max_entries=1, show_spinner="Loading TensorFlow and the Keras model")
-def _keras_model(sha256: str, _bundle: Bundle) -> "keras.Model":
-    from cxr.model.export import load_keras
-
-    bundle = load_bundle(_bundle.path)
-    if bundle.sha256 != sha256:
-        raise BundleRejected("Another model serves by now. Reload the page.")
-    return load_keras(bundle)
 
 
 def show_second_opinion(done: dict[str, Maps], reading: Reading, finding: str, bundle: Bundle) -> None:
@@ -53,6 +39,8 @@ def show_second_opinion(done: dict[str, Maps], reading: Reading, finding: str, b
             except LineFull as full:
                 # The button stays, to try again.
                 st.warning(str(full), icon=":material/hourglass_top:")
+            except NoSecondOpinion as error:
+                st.error(str(error), icon=":material/error:")
             except BundleRejected as error:
                 place.empty()
                 st.error(str(error), icon=":material/error:")
@@ -67,18 +55,15 @@ def _compute(progress: DeltaGenerator, reading: Reading, finding: str, bundle: B
     Raises:
         LineFull: no more can wait.
         BundleRejected: the Keras model can't be had.
+        NoSecondOpinion: the process that computes them failed.
     """
     maps: Maps = {}
     with reading_line().joined() as place:
         with turn_of(place, progress, 0.0, "the second opinion", "Loading TensorFlow"):
-            # Imported here: the serving path does without TensorFlow.
-            from cxr.model.second_opinion import second_opinion
-
-            model = _keras_model(bundle.sha256, bundle)
+            second_opinions.load(bundle)
         for number, method in enumerate(METHODS):
             with turn_of(place, progress, max(0.1, number / len(METHODS)), method, f"Computing {method}"):
-                square, categories = reading.prediction.square, bundle.card.categories
-                maps |= second_opinion(model, square, finding, (method,), categories)
+                maps[method] = second_opinions.heatmap(bundle, reading.prediction.square, finding, method)
     return maps
 
 

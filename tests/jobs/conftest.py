@@ -3,13 +3,14 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from ray_cluster import TOKEN, free_ports
+from until import until
 
 from cxr import jobs
 from cxr.jobs import actions, cluster, estimate
@@ -57,14 +58,6 @@ class Place:
     def worker(self, *command: object) -> None:
         """Let jobs be done by that script from now on."""
         self.backend.command = (sys.executable, *map(str, command))
-
-
-def until(done: Callable[[], object], seconds: float = 240) -> None:
-    """Wait for something to be so."""
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.05)
 
 
 def ended(job_id: str, seconds: float = 240) -> jobs.Job:

@@ -6,7 +6,8 @@ import os
 import subprocess
 
 import pytest
-from conftest import Place, until
+from conftest import Place
+from until import until
 
 from cxr import jobs
 from cxr.jobs import State, actions, local, machine

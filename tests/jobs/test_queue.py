@@ -4,7 +4,8 @@ import os
 import signal
 
 import pytest
-from conftest import FAKE, ended, log_of, pid_of, until
+from conftest import FAKE, ended, log_of, pid_of
+from until import until
 
 from cxr import jobs
 from cxr.jobs import State

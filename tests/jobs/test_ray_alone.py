@@ -9,7 +9,8 @@ import sys
 from datetime import timedelta
 
 import pytest
-from conftest import FAKE, start_on_ray, until, use_cluster, why_not_on_ray
+from conftest import FAKE, start_on_ray, use_cluster, why_not_on_ray
+from until import until
 
 from cxr import jobs
 from cxr.jobs import State, cluster, ray_backend

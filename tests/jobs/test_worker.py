@@ -3,7 +3,8 @@
 import shutil
 
 import pytest
-from conftest import Place, ended, log_of, until
+from conftest import Place, ended, log_of
+from until import until
 
 from cxr import jobs
 from cxr.jobs import State, worker

@@ -1,9 +1,9 @@
 """What an app does for the worklist beside showing it."""
 
-import time
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import update
+from until import until
 from worklist_rows import add_study
 
 from cxr.settings import settings
@@ -12,13 +12,6 @@ from cxr.worklist.database import DatabaseUnavailable
 from cxr.worklist.query import Query
 from cxr.worklist.studies import list_studies
 from cxr.worklist.tables import Study
-
-
-def until(done) -> None:
-    end = time.monotonic() + 60
-    while not done():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.02)
 
 
 def test_studies_that_are_older_than_they_may_become_are_deleted(database, films, changed_settings, monkeypatch):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from small_films import CARD, Brightness, dicom, png
 from sqlalchemy import func, select, update
+from until import until
 
 from cxr.classify import NO_SCOPE_CHECK
 from cxr.findings import FINDINGS
@@ -41,13 +42,6 @@ def rows(database, kind=Film):
 def change(database, kind, **values):
     with database.writing() as session:
         session.execute(update(kind).values(**values))
-
-
-def until(done, seconds=90):
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, "it did not come to pass"
-        time.sleep(0.02)
 
 
 @pytest.fixture
