@@ -26,6 +26,10 @@ NO_SCOPE_CHECK: Final = (
     "This model has no scope check: nothing stops a picture that is no frontal chest film from getting a verdict."
 )
 INVERTED: Final = "The grey scale was the wrong way round; it was corrected before the film was read."
+INVERTED_AS_SAID: Final = "The grey scale was inverted before the film was read, as a reader said."
+SEEMS_INVERTED: Final = (
+    "The grey scale seems to be the wrong way round. It was read as a reader said; if it is, don't trust the verdict."
+)
 NO_GREY_SCALE: Final = "Which way round the grey scale of this picture is can't be told."
 UNREADABLE: Final = "unreadable"
 """Kind of refusal of a file that can't be read as a film; the others are those of `Scope.reason`, and `TURNED`."""
@@ -103,28 +107,29 @@ class Refusal:
 
 
 @measured
-def answer(engine: Engine, name: str, data: bytes, *, placement: Placement | None = None) -> Reading | Refusal:
+def answer(engine: Engine, name: str, data: bytes, *, placement: Placement = UNTOUCHED) -> Reading | Refusal:
     """Read and classify one file; one that can't be read, or is no frontal chest film, gets a refusal, no exception.
 
     Args:
         engine: of the model.
         name: what the file is called.
         data: the whole file.
-        placement: how a person says that the film has to be seen; None: nobody has said anything, so one that seems to
-            lie on its side or head is refused until somebody does.
+        placement: how a person says that the film has to be seen. While nobody has said how it lies, one that seems to
+            lie on its side or head is refused; while nobody has said which way round its grey scale is, the scope check
+            decides.
     """
     start = perf_counter()
     try:
         film = decoder().read(data)
     except UnreadableFilm as error:
         return Refusal(name, str(error))
-    seen = placement or UNTOUCHED
+    seen = placement if placement.grey_said else replace(placement, inverted=False)
     film = seen.film(film)
     prediction, scope = _asked(engine, film)
-    if scope is not None and scope.inverted:
-        seen, film = replace(seen, inverted=not seen.inverted), Placement(inverted=True).film(film)
+    if scope is not None and scope.inverted and not seen.grey_said:
+        seen, film = replace(seen, inverted=True), Placement(inverted=True).film(film)
         prediction, scope = _asked(engine, film)
-    refused = None if scope is None else _refused(scope, settled=placement is not None)
+    refused = None if scope is None else _refused(scope, seen)
     if refused is not None:
         kind, sentence = refused
         return Refusal(name, sentence, kind, film.grey, film.facts, seen, None if scope is None else scope.turn)
@@ -142,13 +147,13 @@ def _asked(engine: Engine, film: Radiograph) -> tuple[Prediction, Scope | None]:
     return prediction, engine.scope.check(film, prediction.features, prediction.square)
 
 
-def _refused(scope: Scope, *, settled: bool) -> tuple[str, str] | None:
-    """Kind and sentence of a refusal; None: the film gets a verdict. `settled`: a person has said how it lies."""
+def _refused(scope: Scope, seen: Placement) -> tuple[str, str] | None:
+    """Kind and sentence of a refusal of a film that was seen so; None: it gets a verdict."""
     if scope.refusal is not None:
         return scope.reason or "unknown", scope.refusal
-    if scope.inverted:
+    if scope.inverted and not seen.grey_said:
         return "unknown", NO_GREY_SCALE
-    if scope.turn in LIES and not settled:
+    if scope.turn in LIES and not seen.lies_said:
         return TURNED, f"{LIES[scope.turn]}. The model knows upright films only, so it gives no verdict on this one."
     return None
 
@@ -158,10 +163,12 @@ def _warnings(seen: Placement, scope: Scope | None) -> Iterator[str]:
     if scope is None:
         yield NO_SCOPE_CHECK
     if seen.inverted:
-        yield INVERTED
+        yield INVERTED_AS_SAID if seen.grey_said else INVERTED
     if done := seen.sentence:
         yield done
     if scope is not None:
+        if scope.inverted:
+            yield SEEMS_INVERTED
         if scope.turn in LIES:
             yield f"{LIES[scope.turn]}. It was read as it lies; if it does, don't trust the verdict."
         yield from scope.warnings

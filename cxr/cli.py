@@ -55,6 +55,10 @@ def _parser() -> argparse.ArgumentParser:
         help="what has to be done to see the films upright, may be given twice; none: they lie as they should, also "
         "where they seem not to",
     )  # fmt: skip
+    classify.add_argument(
+        "--grey", choices=("as-is", "inverted"),
+        help="which way round the grey scale of the files is (default: the scope check tells)",
+    )  # fmt: skip
     classify.set_defaults(run=_classify)
 
     finetune = commands.add_parser("finetune", help="train a model and write it as a bundle")
@@ -150,9 +154,9 @@ def _classify(args: argparse.Namespace) -> int:
     from cxr.model.bundle import BundleRejected
     from cxr.radiograph.placement import Placement
 
-    placement = Placement() if args.turn else None
+    placement = Placement(inverted=args.grey == "inverted", lies_said=bool(args.turn), grey_said=args.grey is not None)
     for turn in args.turn:
-        placement = placement if turn == "none" or placement is None else placement.then(turn)
+        placement = placement if turn == "none" else placement.then(turn)
     try:
         unwritten = classify_files(
             args.files,

@@ -14,7 +14,7 @@ from cxr.model.engine import Engine
 from cxr.model.heatmap import overlay
 from cxr.model.verdict import RESEARCH_NOTICE, Verdict, decide
 from cxr.radiograph.isolated import decoder
-from cxr.radiograph.placement import Placement
+from cxr.radiograph.placement import UNTOUCHED, Placement
 from cxr.registry import chosen_bundle
 
 LONGEST_NAME: Final = 60
@@ -28,7 +28,7 @@ def classify_files(
     point: str,
     json_lines: bool,
     heatmaps: Path | None,
-    placement: Placement | None = None,
+    placement: Placement = UNTOUCHED,
 ) -> list[str]:
     """Give every file an answer on standard output; one bad file never stops the rest.
 
@@ -76,7 +76,7 @@ def _line(record: dict[str, Any]) -> str:
     return json.dumps(record)
 
 
-def _answer_file(engine: Engine, file: Path, placement: Placement | None) -> Reading | Refusal:
+def _answer_file(engine: Engine, file: Path, placement: Placement) -> Reading | Refusal:
     try:
         data = file.read_bytes()
     except OSError as error:

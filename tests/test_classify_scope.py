@@ -14,9 +14,11 @@ from scoped import ScopedEngine, film
 from cxr import cli
 from cxr.classify import (
     INVERTED,
+    INVERTED_AS_SAID,
     LIES,
     NO_GREY_SCALE,
     NO_SCOPE_CHECK,
+    SEEMS_INVERTED,
     Reading,
     Refusal,
     answer,
@@ -25,7 +27,7 @@ from cxr.classify import (
 from cxr.model.bundle import BundleRejected, bundle_path, load_bundle
 from cxr.model.engine import Engine
 from cxr.radiograph import read_radiograph
-from cxr.radiograph.placement import UNTOUCHED, Placement, Step
+from cxr.radiograph.placement import AS_FILED, UNTOUCHED, Placement, Step
 from cxr.radiograph.scope import FRONTAL, Scope, Turn
 from cxr.samples import SAMPLES
 from cxr.training.scope_fit import labels
@@ -35,7 +37,7 @@ GREY = read_radiograph(DATA).grey
 LATERAL = Scope("This looks like a lateral film.", "lateral", in_scope=0.1, distance=3.0)
 
 
-def given(says, placement=None) -> Reading | Refusal:
+def given(says, placement=UNTOUCHED) -> Reading | Refusal:
     return answer(ScopedEngine(says), "film.png", DATA, placement=placement)
 
 
@@ -55,7 +57,7 @@ def test_a_refused_film_can_be_looked_at_and_has_no_number() -> None:
 
 
 def test_a_refusal_without_a_kind_is_of_an_unknown_one() -> None:
-    assert given(lambda film: Scope("No."), None).kind == "unknown"
+    assert given(lambda film: Scope("No.")).kind == "unknown"
 
 
 def test_what_cannot_be_read_cannot_be_looked_at() -> None:
@@ -79,6 +81,38 @@ def test_an_inverted_film_is_corrected_said_and_asked_about_again() -> None:
 def test_a_film_whose_grey_scale_is_never_right_is_refused() -> None:
     found = given(lambda film: Scope(inverted=True))
     assert (found.reason, found.kind) == (NO_GREY_SCALE, "unknown")
+    # Until a reader says which way round it is.
+    assert isinstance(given(lambda film: Scope(inverted=True), found.placement.then("invert")), Reading)
+
+
+def test_whoever_says_which_way_round_the_grey_scale_is_is_believed_and_warned() -> None:
+    def says(film) -> Scope:
+        return Scope(inverted=film.grey[0, 0] > 128)
+
+    corrected = given(says)
+    # It was right as the file had it: one more step undoes what the check did.
+    undone = given(says, corrected.placement.then("invert"))
+    np.testing.assert_array_equal(undone.grey, GREY)
+    assert (undone.warnings, undone.corrected) == ((SEEMS_INVERTED,), ())
+    np.testing.assert_array_equal(given(says, AS_FILED).grey, GREY)
+    # Turned besides, it stays so.
+    turned = given(says, undone.placement.then("left"))
+    np.testing.assert_array_equal(turned.grey, np.rot90(GREY))
+    # And one that the check took to be right.
+    inverted = given(lambda film: Scope(), UNTOUCHED.then("invert"))
+    np.testing.assert_array_equal(inverted.grey, 255 - GREY)
+    assert (inverted.warnings, inverted.corrected) == ((INVERTED_AS_SAID,), ("inverted",))
+
+
+def test_a_film_of_which_the_grey_scale_alone_was_settled_still_has_to_be_turned() -> None:
+    found = given(lambda film: Scope(turn="left"), UNTOUCHED.then("invert"))
+    assert (found.kind, found.turn) == ("turned", "left")
+    np.testing.assert_array_equal(found.grey, 255 - GREY)
+
+
+def test_of_a_film_that_is_turned_the_check_tells_the_grey_scale_anew() -> None:
+    corrected = given(lambda film: Scope(inverted=film.grey[0, 0] > 128))
+    np.testing.assert_array_equal(given(lambda film: Scope(), corrected.placement.then("left")).grey, np.rot90(GREY))
 
 
 def test_an_inverted_film_that_is_none_is_refused_as_what_it_is() -> None:
@@ -105,7 +139,7 @@ def test_a_film_on_its_side_gets_no_verdict_until_somebody_says_how_it_lies(turn
     np.testing.assert_array_equal(turned.grey, right)
     np.testing.assert_allclose(turned.prediction.evidence("Mass"), turned.prediction.square)
     assert any("before it was read" in warning for warning in turned.warnings)
-    left_as_it_is = given(says, UNTOUCHED)
+    left_as_it_is = given(says, AS_FILED)
     assert isinstance(left_as_it_is, Reading)
     assert left_as_it_is.turn == turn
     assert any("don't trust the verdict" in warning for warning in left_as_it_is.warnings)
@@ -114,7 +148,7 @@ def test_a_film_on_its_side_gets_no_verdict_until_somebody_says_how_it_lies(turn
 
 def test_words_are_for_what_a_scope_check_can_tell_and_a_mirrored_film_is_a_frontal_one() -> None:
     scope = Engine(load_bundle(bundle_path("default"))).scope
-    assert set(LIES) == set(scope.kinds) & {*get_args(Step)} == {*get_args(Step)} - {"mirror"}
+    assert set(LIES) == set(scope.kinds) & {*get_args(Step)} == {*get_args(Step)} - {"mirror", "invert"}
     assert list(labels(np.array(["mirror", "left"]))) == [FRONTAL, "left"]
     # A reader can tell, and say so.
     mirrored = given(lambda film: Scope(), UNTOUCHED.then("mirror"))
@@ -123,7 +157,7 @@ def test_words_are_for_what_a_scope_check_can_tell_and_a_mirrored_film_is_a_fron
 
 
 def test_a_lateral_film_that_lies_on_its_side_is_refused_whoever_says_how_it_lies() -> None:
-    assert given(lambda film: replace(LATERAL, turn="left"), Placement(1)).kind == "lateral"
+    assert given(lambda film: replace(LATERAL, turn="left"), UNTOUCHED.then("left")).kind == "lateral"
 
 
 def test_without_a_scope_check_every_verdict_says_so() -> None:
@@ -178,10 +212,16 @@ def test_command_line_says_why_and_what_to_do(classify) -> None:
     assert read["scope"] == {"in_scope": 0.9, "distance": 0.5, "turn": "left"}
     turned = json.loads(classify(lambda film: Scope(), "--json", "--turn", "left", "--turn", "mirror")[0])
     assert turned["corrected"] == ["left", "mirror"]
+    wrong = [
+        json.loads(classify(lambda film: Scope(inverted=True), "--json", "--grey", grey)[0])
+        for grey in ("as-is", "inverted")
+    ]
+    assert [found["corrected"] for found in wrong] == [[], ["inverted"]]
+    assert all(SEEMS_INVERTED in found["warnings"] for found in wrong)
 
 
 def test_command_line_knows_every_turn() -> None:
-    for step in (*get_args(Step), "none"):
+    for step in ({*get_args(Step)} - {"invert"}) | {"none"}:
         assert cli._parser().parse_args(["classify", "--turn", step, "x"]).turn == [step]
 
 
@@ -189,7 +229,7 @@ def test_the_shipped_model_end_to_end() -> None:
     engine = Engine(load_bundle(bundle_path("default")))
     grey = read_radiograph(SAMPLES[0].read()).grey
 
-    def asked(pixels: np.ndarray, placement: Placement | None = None) -> Reading | Refusal:
+    def asked(pixels: np.ndarray, placement: Placement = UNTOUCHED) -> Reading | Refusal:
         file = io.BytesIO()
         Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG")
         return answer(engine, "film.png", file.getvalue(), placement=placement)

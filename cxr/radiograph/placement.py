@@ -1,6 +1,6 @@
 """How a film is seen, against how its file holds it: turned, mirrored, with the grey scale the other way round."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Self, get_args
 
 import numpy as np
@@ -8,9 +8,10 @@ import numpy as np
 from cxr.radiograph.film import Facts, Radiograph
 from cxr.radiograph.full_depth import FullDepth
 
-Step = Literal["left", "right", "half", "mirror"]
-"""What a reader can do to a film: a quarter turn to the left or right, half a turn, mirroring."""
+Step = Literal["left", "right", "half", "mirror", "invert"]
+"""What a reader can do to a film: a quarter turn to the left or right, half a turn, mirroring, white for black."""
 AS_IT_IS: Final = "as it is"
+INVERTED: Final = "inverted"
 QUARTERS: Final[dict[str, int]] = {"left": 1, "half": 2, "right": 3}
 WORDS: Final = tuple(
     " ".join(filter(None, (turn, mirror))) or AS_IT_IS for turn in ("", *QUARTERS) for mirror in ("", "mirror")
@@ -20,25 +21,31 @@ WORDS: Final = tuple(
 
 @dataclass(frozen=True)
 class Placement:
-    """What is done to a film, in this order, before anybody sees it.
+    """What is done to a film, in this order, before anybody sees it. Who said so is no part of what makes two equal.
 
     Attributes:
         quarters: quarter turns to the left (anticlockwise), 0..3.
         mirrored: left and right change places.
         inverted: dense becomes thin: black becomes white.
+        lies_said: a person has said that the film is to be turned and mirrored so; else nobody has.
+        grey_said: a person has said which way round the grey scale is; else it is left to the scope check.
     """
 
     quarters: int = 0
     mirrored: bool = False
     inverted: bool = False
+    lies_said: bool = field(default=False, compare=False)
+    grey_said: bool = field(default=False, compare=False)
 
     def then(self, step: Step) -> Self:
-        """The same, and then the film as it lies turned, or mirrored, once more."""
+        """The same, and then the film as it is seen turned, mirrored or inverted once more, as a person says."""
+        if step == "invert":
+            return replace(self, inverted=not self.inverted, grey_said=True)
         if step == "mirror":
-            return replace(self, mirrored=not self.mirrored)
+            return replace(self, mirrored=not self.mirrored, lies_said=True)
         # A turn of the mirrored film is the opposite turn before it is mirrored.
         quarters = -QUARTERS[step] if self.mirrored else QUARTERS[step]
-        return replace(self, quarters=(self.quarters + quarters) % 4)
+        return replace(self, quarters=(self.quarters + quarters) % 4, lies_said=True)
 
     @property
     def words(self) -> str:
@@ -50,7 +57,7 @@ class Placement:
     def steps(self) -> tuple[str, ...]:
         """What is done, for programs: of "left", "right", "half", "mirror" and "inverted"; empty: nothing."""
         lies = () if self.words == AS_IT_IS else tuple(self.words.split())
-        return (*lies, *(("inverted",) if self.inverted else ()))
+        return (*lies, *((INVERTED,) if self.inverted else ()))
 
     @property
     def sentence(self) -> str | None:
@@ -73,7 +80,7 @@ class Placement:
 
     def depth(self, depth: FullDepth) -> FullDepth:
         """The same at full depth: its `picture` is the film of `film`, but that padding stays black."""
-        if self == UNTOUCHED:
+        if not self.steps:
             return depth
         placed = replace(depth, levels=np.ascontiguousarray(self._laid(depth.levels)), facts=self._facts(depth.facts))
         return _inverted(placed) if self.inverted else placed
@@ -90,11 +97,13 @@ class Placement:
 
 
 UNTOUCHED: Final = Placement()
-"""The film as its file has it."""
+"""The film as its file has it; nobody has said anything."""
+AS_FILED: Final = Placement(lies_said=True, grey_said=True)
+"""The same, because a person says that the file is right."""
 
 
 def placement_of(words: str | None) -> Placement:
-    """The placement of stored `words`; None: nobody has said how the film lies, so it is as its file has it.
+    """How a film lies, of stored `words`; None: nobody has said, so it is as its file has it.
 
     Raises:
         ValueError: the words are none of `WORDS`.
@@ -103,7 +112,7 @@ def placement_of(words: str | None) -> Placement:
         return UNTOUCHED
     if words not in WORDS:
         raise ValueError(f"A film lies in one of these ways: {', '.join(WORDS)}; not {words!r}.")
-    found = UNTOUCHED
+    found = Placement(lies_said=True)
     for step in get_args(Step):
         if step in words.split():
             found = found.then(step)

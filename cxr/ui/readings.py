@@ -15,7 +15,7 @@ from cxr.model.engine import Engine
 from cxr.model.verdict import Verdict, decide
 from cxr.radiograph import FullDepth
 from cxr.radiograph.isolated import DecoderUnavailable, decoder
-from cxr.radiograph.placement import Placement
+from cxr.radiograph.placement import UNTOUCHED, Placement
 from cxr.settings import settings
 from cxr.turns import LineFull, reading_line
 from cxr.ui.waiting import turn_of
@@ -191,7 +191,7 @@ def _answer(engine: Engine, session: Readings, key: str) -> Reading | Refusal:
             film.name, f"It was not read: a session may hold {limit} MB of films. Remove some, and add it again."
         )
     try:
-        given = answer(engine, film.name, film.data, placement=session.placements.get(key))
+        given = answer(engine, film.name, film.data, placement=session.placements.get(key, UNTOUCHED))
     except DecoderUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one film, the others have to be read

@@ -43,7 +43,8 @@ def show_refusal(session: Readings, key: str, refusal: Refusal) -> None:
         return
     st.markdown(plain(to_do(refusal.kind)))
     if refusal.placement.inverted:
-        st.caption("Its grey scale was the wrong way round and is shown corrected.")
+        why = "as a reader said" if refusal.placement.grey_said else "since it seemed to be the wrong way round"
+        st.caption(f"Its grey scale is shown inverted, {why}.")
     if done := refusal.placement.sentence:
         st.caption(plain(done))
     st.caption(f":material/science: {RESEARCH_NOTICE} No probability is shown where there is no verdict.")

@@ -1,11 +1,12 @@
-"""Turning a film: the offer where it seems to lie wrong, and a menu for every other one."""
+"""Turning and inverting a film: the offer where it seems to lie wrong, and a menu for every other one."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import streamlit as st
 
-from cxr.radiograph.placement import UNTOUCHED, Placement, Step
+from cxr.radiograph.placement import AS_FILED, Placement, Step
 from cxr.radiograph.scope import Turn
 
 WAYS: Final[dict[Step, tuple[str, str]]] = {
@@ -13,6 +14,7 @@ WAYS: Final[dict[Step, tuple[str, str]]] = {
     "right": ("A quarter turn right", ":material/rotate_right:"),
     "half": ("Half a turn", ":material/swap_vert:"),
     "mirror": ("Mirror, left for right", ":material/swap_horiz:"),
+    "invert": ("Invert the grey scale", ":material/invert_colors:"),
 }
 """What can be done to a film: in words, and its icon."""
 
@@ -37,33 +39,28 @@ def show_offer(
         return
     with st.container(horizontal=True, key=f"{key}-offer", width="content"):
         st.button(
-            "Turn it upright", icon=WAYS[turn][1], type="primary", on_click=place, args=(_lying(lies.then(turn)),),
+            "Turn it upright", icon=WAYS[turn][1], type="primary", on_click=place, args=(lies.then(turn),),
             key=f"{key}-turn", disabled=disabled, help=f"{WAYS[turn][0]}; then it is read anew",
         )  # fmt: skip
         if ask:
             st.button(
-                "It lies as it should", on_click=place, args=(_lying(lies),), key=f"{key}-leave", disabled=disabled,
-                help="It is read as it lies now",
+                "It lies as it should", on_click=place, args=(replace(lies, lies_said=True),), key=f"{key}-leave",
+                disabled=disabled, help="It is read as it lies now",
             )  # fmt: skip
 
 
 def show_menu(lies: Placement, place: Place, key: str, *, disabled: bool = False) -> None:
-    """Every way to turn a film, and back to how its file has it."""
+    """Every way to turn a film, or its grey scale, and back to how its file has it."""
     with st.popover(
-        "Turn", icon=":material/rotate_90_degrees_ccw:", disabled=disabled, help="Turn or mirror this film"
+        "Turn", icon=":material/rotate_90_degrees_ccw:", disabled=disabled, help="Turn, mirror or invert this film"
     ):
         for step, (label, icon) in WAYS.items():
             st.button(
-                label, icon=icon, on_click=place, args=(_lying(lies.then(step)),), key=f"{key}-menu-{step}",
+                label, icon=icon, on_click=place, args=(lies.then(step),), key=f"{key}-menu-{step}",
                 width="stretch",
             )  # fmt: skip
         st.button(
-            "As the file has it", icon=":material/undo:", on_click=place, args=(UNTOUCHED,), key=f"{key}-menu-undo",
-            disabled=_lying(lies) == UNTOUCHED, width="stretch",
+            "As the file has it", icon=":material/undo:", on_click=place, args=(AS_FILED,), key=f"{key}-menu-undo",
+            disabled=lies == AS_FILED, width="stretch",
         )  # fmt: skip
         st.caption("It is read anew as you see it then.")
-
-
-def _lying(seen: Placement) -> Placement:
-    """How a film lies, without the grey scale: of that the scope check thinks anew."""
-    return Placement(seen.quarters, seen.mirrored)

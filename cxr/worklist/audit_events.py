@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final
 
-from cxr.radiograph.placement import WORDS
+from cxr.radiograph.placement import AS_IT_IS, INVERTED, WORDS
 
 REFUSALS: Final = (
     "unreadable", "turned", "lateral", "other_body_part", "slice", "not_a_film", "blank", "saturated", "tiny",
@@ -135,7 +135,7 @@ ALLOWED: Final[Mapping[Event, Allowed]] = {
         "attempts": _count,
     },
     Event.NOT_ANALYSED: {"attempts": _count, "kind": _one_of(*REFUSALS)},
-    Event.TURNED: {"lies": _one_of(*WORDS)},
+    Event.TURNED: {"lies": _one_of(*WORDS), "grey": _one_of(AS_IT_IS, INVERTED)},
     Event.DELETED: {"cause": _one_of("asked for", "retention"), "keep_days": _count},
     Event.PROMOTED: {"before": _digest, "before_name": _name, "override": _flag, "failed_checks": _count},
     Event.ROLLED_BACK: {"before": _digest, "before_name": _name},

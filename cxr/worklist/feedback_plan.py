@@ -75,8 +75,8 @@ def plan_of(db: Database, secret: bytes) -> Plan:
         for opinion in session.scalars(select(Opinion).order_by(Opinion.id)):
             opinions.setdefault(opinion.study_id, []).append(row_of(opinion))
         columns = (
-            Film.id, Film.study_id, Film.sha256, Film.name, Film.state, Film.facts, Film.turn, Film.inverted, Study.key,
-            Study.patient,
+            Film.id, Film.study_id, Film.sha256, Film.name, Film.state, Film.facts, Film.turn, Film.inverted,
+            Film.grey_said, Study.key, Study.patient,
         )  # fmt: skip
         rows = session.execute(select(*columns).join(Study, Film.study_id == Study.id).order_by(Film.id)).all()
         named = select(Result.model, Result.model_name).distinct().order_by(Result.model, Result.model_name)
@@ -106,7 +106,7 @@ def plan_of(db: Database, secret: bytes) -> Plan:
             films_left_out[why.value] += 1
             continue
         image_id = f"{patients[patient]:08d}_{number:03d}.png"
-        seen, original = seen_as(row.turn, row.inverted), _original(row.name, row.key)
+        seen, original = seen_as(row.turn, row.inverted, row.grey_said), _original(row.name, row.key)
         items.append(Item(image_id, row.sha256, view or UNKNOWN, row.study_id, labels, original, seen))
     of_studies = {study: tuple(given) for study, given in opinions.items()}
     items.sort(key=lambda item: item.image_id)

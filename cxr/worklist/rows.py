@@ -40,7 +40,6 @@ class FilmRow:
         model: SHA-256 of the bundle that scored it last.
         refused_as: the kind of `reason`, as of `cxr.classify.Refusal`.
         placement: how it is scored and shown, against how its file has it.
-        settled: a reader has said how it lies.
         seems: what has to be done besides to see it upright, as the scope check thinks; None: nothing.
     """
 
@@ -57,7 +56,6 @@ class FilmRow:
     model: str | None
     refused_as: str | None = None
     placement: Placement = UNTOUCHED
-    settled: bool = False
     seems: Turn | None = None
 
 
@@ -105,9 +103,9 @@ class StudyRow:
         return " ".join(dict.fromkeys(film.reason for film in self.films if film.reason)) or None
 
 
-def seen_as(turn: str | None, inverted: bool | None) -> Placement:
+def seen_as(turn: str | None, inverted: bool | None, grey_said: bool | None) -> Placement:
     """How a film is scored and shown; of the columns of `cxr.worklist.tables.Film`."""
-    return replace(placement_of(turn), inverted=bool(inverted))
+    return replace(placement_of(turn), inverted=bool(inverted), grey_said=bool(grey_said))
 
 
 def row_of(session: Session, number: int) -> StudyRow:
@@ -149,8 +147,7 @@ def _film(film: Film, model: str | None) -> FilmRow:
         arrived=film.arrived,
         model=model,
         refused_as=film.refused_as,
-        placement=seen_as(film.turn, film.inverted),
-        settled=film.turn is not None,
+        placement=seen_as(film.turn, film.inverted, film.grey_said),
         seems=next((turn for turn in get_args(Turn) if turn == film.seems), None),
     )
 

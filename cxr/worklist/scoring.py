@@ -21,7 +21,6 @@ from cxr.heap import give_memory_back
 from cxr.model.bundle import CARD_FILE, Bundle, BundleRejected, bundle_path, file_sha256, load_bundle
 from cxr.model.engine import Engine
 from cxr.model.heatmap import shrunk
-from cxr.radiograph.placement import placement_of
 from cxr.registry import check_same, serving
 from cxr.settings import settings
 from cxr.turns import reading_line
@@ -105,8 +104,7 @@ def _score(db: Database, films: FilmFolder, leases: Leases, claimed: Claimed, en
     try:
         # In turn with the readers whose films are read: they don't wait for the worklist, nor it for them.
         with reading_line().joined(always=True) as place, place.turn():
-            placement = None if claimed.turn is None else placement_of(claimed.turn)
-            given = answer(engine, "", films.bytes(claimed.sha256), placement=placement)
+            given = answer(engine, "", films.bytes(claimed.sha256), placement=claimed.placement)
         if isinstance(given, Refusal):
             _refuse(db, films, leases, claimed, engine.bundle, given)
         elif not np.isfinite(given.prediction.probabilities[0]):

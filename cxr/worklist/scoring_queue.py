@@ -19,7 +19,9 @@ from sqlalchemy import Select, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from cxr.lock import held, locked
+from cxr.radiograph.placement import UNTOUCHED, Placement
 from cxr.worklist.database import Database, DatabaseUnavailable
+from cxr.worklist.rows import seen_as
 from cxr.worklist.status import FilmState, Status
 from cxr.worklist.tables import Film, Result, Study
 
@@ -62,14 +64,14 @@ class Claimed:
     """A film to be scored: its number and its study's, its SHA-256, and how often that was begun, this time too.
 
     Attributes:
-        turn: how a reader says that it has to be seen (`Film.turn`).
+        placement: how a reader says that it has to be seen.
     """
 
     film: int
     study: int
     sha256: str
     attempts: int
-    turn: str | None = None
+    placement: Placement = UNTOUCHED
 
 
 class Leases:
@@ -153,7 +155,8 @@ class Leases:
             film.state = FilmState.SCORING
             film.attempts += 1
             film.lease_by, film.lease_until = self.token, datetime.now(UTC) + self._lease
-            claimed = Claimed(film.id, film.study_id, film.sha256, film.attempts, film.turn)
+            seen = seen_as(film.turn, film.inverted, film.grey_said)
+            claimed = Claimed(film.id, film.study_id, film.sha256, film.attempts, seen)
         self._films.add(claimed.film)
         return claimed
 

@@ -95,7 +95,8 @@ class Film(Base):
             not the model's doing.
         turn: how a reader says that it has to be seen, as of `cxr.radiograph.placement.WORDS`; None: nobody has said.
         seems: what has to be done besides to see it upright, as the scope check thinks; None: nothing.
-        inverted: its grey scale is the wrong way round, as the scope check thinks; it is scored and shown corrected.
+        inverted: it is scored and shown with its grey scale the other way round.
+        grey_said: that is so, or not so, because a reader says it; else the scope check thinks so.
         lease_by, lease_until: which process scores it, and when another one may take it over.
         attempts: how often scoring was begun; one that ends a process each time is refused at last.
         facts: of `cxr.radiograph.Facts`, by field; empty before it was read.
@@ -118,6 +119,7 @@ class Film(Base):
     turn: Mapped[str | None] = mapped_column(String(16))
     seems: Mapped[str | None] = mapped_column(String(16))
     inverted: Mapped[bool | None]
+    grey_said: Mapped[bool | None]
     lease_by: Mapped[str | None] = mapped_column(Text)
     lease_until: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(default=0)

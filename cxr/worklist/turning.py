@@ -2,7 +2,7 @@
 
 from sqlalchemy import select
 
-from cxr.radiograph.placement import Placement
+from cxr.radiograph.placement import AS_IT_IS, INVERTED, Placement
 from cxr.worklist.audit import Event, record
 from cxr.worklist.claims import refuse_others
 from cxr.worklist.database import Database
@@ -28,7 +28,7 @@ def turn_film(db: Database, number: int, placement: Placement, who: str) -> None
     Args:
         db: the database.
         number: of the film.
-        placement: against how its file has it; whether its grey scale is right is left to the scope check.
+        placement: against how its file has it; of what nobody has said, the scope check thinks anew.
         who: the reader; goes into the audit trail.
 
     Raises:
@@ -44,7 +44,8 @@ def turn_film(db: Database, number: int, placement: Placement, who: str) -> None
         if study is None or film is None:
             raise NoSuchFilm(number)
         refuse_others(study, who)
-        film.turn = placement.words
+        film.turn = placement.words if placement.lies_said else None
+        film.inverted, film.grey_said = placement.inverted, placement.grey_said
         film.state, film.attempts = FilmState.QUEUED, 0
         film.reason = film.refused_as = film.refused_by = film.seems = None
         # Who scores it at the moment finds that it is not his any more, and drops what he made of it.
@@ -53,8 +54,9 @@ def turn_film(db: Database, number: int, placement: Placement, who: str) -> None
         film.warnings = [known for known in film.warnings if known == OTHER_PATIENT]
         study.model = study.abnormal = study.verdict = None
         study.critical, study.findings = [], []
+        grey = {"grey": INVERTED if placement.inverted else AS_IT_IS} if placement.grey_said else {}
         record(
             session, who=who, event=Event.TURNED, what=f"film {number}", study=study.id, film=number,
-            lies=placement.words,
+            lies=placement.words, **grey,
         )  # fmt: skip
     BELL.ring()

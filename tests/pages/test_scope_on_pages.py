@@ -12,7 +12,7 @@ from driven import component, opened, words
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from cxr.classify import INVERTED
+from cxr.classify import INVERTED, INVERTED_AS_SAID, SEEMS_INVERTED
 from cxr.model.engine import Engine
 from cxr.radiograph import Radiograph
 from cxr.radiograph.scope import Scope
@@ -154,6 +154,15 @@ def test_an_inverted_film_is_shown_and_read_corrected(says) -> None:
     drop(upright, "film.png", film())
     found, right = (one.dataframe[0].value.set_index("Finding")["Probability"] for one in (app, upright))
     np.testing.assert_allclose(found, right[found.index], atol=1e-4)
+    # Whoever sees that the check was mistaken, says so.
+    corrected = session.answers[key].grey
+    press(app, "Invert the grey scale")
+    assert SEEMS_INVERTED in words(app) and INVERTED not in words(app)
+    np.testing.assert_array_equal(session.answers[key].grey, 255 - corrected)
+    press(app, "Invert the grey scale")
+    assert INVERTED_AS_SAID in words(app)
+    press(app, "As the file has it")
+    assert SEEMS_INVERTED in words(app)
 
 
 @pytest.fixture

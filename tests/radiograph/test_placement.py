@@ -18,6 +18,7 @@ HAND = {
     "right": lambda a: np.array([[row[i] for row in a[::-1]] for i in range(a.shape[1])]),
     "half": lambda a: a[::-1, ::-1],
     "mirror": lambda a: a[:, ::-1],
+    "invert": lambda a: 255 - a,
 }
 """Each turn by hand: left brings the right edge to the top, right brings the left edge to the top."""
 

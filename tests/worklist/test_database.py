@@ -277,7 +277,7 @@ def test_an_older_schema_is_brought_up_to_date(bare: URL, tmp_path: Path) -> Non
         assert session.execute(text("SELECT version_num FROM alembic_version")).scalar() == newest() != "v1_worklist"
     film, other = study(found, 1).films
     # What has come since is as if nobody had said anything of it.
-    assert (film.state, film.refused_as, film.placement.steps, film.settled, film.seems) == (
+    assert (film.state, film.refused_as, film.placement.steps, film.placement.lies_said, film.seems) == (
         "scored",
         None,
         (),

@@ -9,8 +9,8 @@ from PIL import Image
 from small_films import SIDE, Brightness, png
 from sqlalchemy import select
 
-from cxr.classify import TURNED
-from cxr.radiograph.placement import UNTOUCHED, Placement
+from cxr.classify import SEEMS_INVERTED, TURNED
+from cxr.radiograph.placement import AS_FILED, UNTOUCHED, Placement
 from cxr.radiograph.scope import Scope
 from cxr.ui.worklist import turn_view
 from cxr.worklist.claims import InReading
@@ -129,6 +129,25 @@ def test_an_inverted_film_is_shown_as_it_was_scored(database, films):
     assert stored[2, 2] < 30 < 150 < stored[-3, -3]
 
 
+def test_a_film_that_was_wrongly_taken_for_inverted_is_scored_as_a_reader_says(database, films):
+    number = take(database, films, corner())
+    engine = checked("first", lambda film: Scope(inverted=at(film, 0, 0)))
+    score_queued(database, films, engine)
+    turn_film(database, only(database).id, study(database, number).films[0].placement.then("invert"), "Ada")
+    assert score_queued(database, films, engine) == 1
+    # Another model asks the reader's opinion, not its own.
+    engine = checked("second", lambda film: Scope(inverted=at(film, 0, 0)))
+    assert score_queued(database, films, engine) == 1
+    film = study(database, number).films[0]
+    assert (film.placement, film.placement.grey_said, film.placement.lies_said) == (UNTOUCHED, True, False)
+    assert film.warnings == (SEEMS_INVERTED,)
+    stored = np.asarray(Image.open(io.BytesIO(films.thumbnail(film.sha256))))
+    assert stored[2, 2] > 150
+    with database.reading() as session:
+        line = session.scalars(select(AuditLine).where(AuditLine.event == "Film turned")).one()
+    assert (line.detail["lies"], line.detail["grey"]) == ("as it is", "as it is")
+
+
 def test_a_turned_film_waits_for_a_reader_and_is_scored_as_he_says(database, films):
     number = take(database, films, corner())
     engine = checked("first", lambda film: Scope(turn=None if at(film, SIDE - 1, 0) else "left"))
@@ -139,7 +158,7 @@ def test_a_turned_film_waits_for_a_reader_and_is_scored_as_he_says(database, fil
     assert study(database, number).films[0].state == FilmState.QUEUED
     assert score_queued(database, films, engine) == 1
     film = study(database, number).films[0]
-    assert (film.state, film.seems, film.settled) == (FilmState.SCORED, None, True)
+    assert (film.state, film.seems, film.placement.lies_said) == (FilmState.SCORED, None, True)
     assert film.placement == Placement(1)
     stored = np.asarray(Image.open(io.BytesIO(films.thumbnail(film.sha256))))
     assert stored[-3, 2] > 200 > stored[2, 2]
@@ -152,10 +171,15 @@ def test_a_film_that_lies_as_it_should_is_scored_as_it_is(database, films):
     number = take(database, films, corner())
     engine = checked("first", lambda film: Scope(turn="half"))
     score_queued(database, films, engine)
-    turn_film(database, study(database, number).films[0].id, UNTOUCHED, "Ada")
+    turn_film(database, study(database, number).films[0].id, AS_FILED, "Ada")
     score_queued(database, films, engine)
     film = study(database, number).films[0]
-    assert (film.state, film.seems, film.settled, film.placement) == (FilmState.SCORED, "half", True, UNTOUCHED)
+    assert (film.state, film.seems, film.placement.lies_said, film.placement) == (
+        FilmState.SCORED,
+        "half",
+        True,
+        UNTOUCHED,
+    )
     assert "don't trust the verdict" in film.warnings[0]
 
 
@@ -164,7 +188,7 @@ def test_turning_takes_away_what_was_said_of_the_film_as_it_lay(database, films)
     engine = Brightness("first")
     score_queued(database, films, engine)
     assert study(database, number).analysed
-    turn_film(database, study(database, number).films[0].id, Placement(2), "Ada")
+    turn_film(database, study(database, number).films[0].id, UNTOUCHED.then("half"), "Ada")
     row = study(database, number)
     assert (row.analysed, row.verdict, row.model, row.findings) == (False, None, None, ())
     assert row.films[0].model is None
@@ -177,11 +201,11 @@ def test_what_was_being_scored_as_the_film_lay_is_dropped(database, films):
     engine = Brightness("first")
     with Leases(database, films.root.parent / "scoring") as leases:
         claimed = leases.next(engine.bundle.sha256)
-        turn_film(database, claimed.film, Placement(2), "Ada")
+        turn_film(database, claimed.film, UNTOUCHED.then("half"), "Ada")
         with database.writing() as session:
             assert leases.mine(session, claimed) is None
         again = leases.next(engine.bundle.sha256)
-        assert (again.film, again.turn) == (claimed.film, "half")
+        assert (again.film, again.placement.words) == (claimed.film, "half")
     assert study(database, number).films[0].placement == Placement(2)
 
 
@@ -193,7 +217,7 @@ def test_maps_and_thumbnail_of_the_film_as_it_lay_are_not_written_over_those_as_
     folder = films.root.parent / "scoring"
     with Leases(database, folder) as slow, Leases(database, folder) as fast:
         before = slow.next(engine.bundle.sha256)
-        turn_film(database, before.film, Placement(2), "Ada")
+        turn_film(database, before.film, UNTOUCHED.then("half"), "Ada")
         score_film(database, films, fast, fast.next(engine.bundle.sha256), engine)
         kept = films.thumbnail(before.sha256), films.result(before.sha256, engine.bundle.sha256)
         score_film(database, films, slow, before, engine)
@@ -235,21 +259,21 @@ def test_a_film_is_not_turned_before_the_eyes_of_who_reads_it(database, films, m
     film = study(database, number).films[0].id
     claim(database, number, "Bo")
     with pytest.raises(InReading, match="read by Bo"):
-        turn_film(database, film, Placement(2), "Ada")
+        turn_film(database, film, UNTOUCHED.then("half"), "Ada")
     # So it is where a page is older than the claim.
     monkeypatch.setattr(turn_view.st, "toast", lambda words, icon: said.append(words))
-    turn_view._turn(database, film, "Ada", Placement(2))
+    turn_view._turn(database, film, "Ada", UNTOUCHED.then("half"))
     assert "Not turned. Study 1 is being read by Bo" in said[0]
     assert study(database, number).films[0].placement == UNTOUCHED
-    turn_film(database, film, Placement(2), "Bo")
+    turn_film(database, film, UNTOUCHED.then("half"), "Bo")
     claim(database, number, "Ada", force=True)
     with pytest.raises(InReading, match="read by Ada"):
-        turn_film(database, film, UNTOUCHED, "Bo")
+        turn_film(database, film, AS_FILED, "Bo")
     finish(database, number, "Ada", [film])
-    turn_film(database, film, UNTOUCHED, "Bo")
+    turn_film(database, film, AS_FILED, "Bo")
     assert study(database, number).films[0].placement == UNTOUCHED
 
 
 def test_a_film_that_is_gone_cannot_be_turned(database):
     with pytest.raises(NoSuchFilm, match="no film 7"):
-        turn_film(database, 7, UNTOUCHED, "Ada")
+        turn_film(database, 7, AS_FILED, "Ada")
