@@ -13,16 +13,19 @@ ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 
 # A test runs a program once or twice: XLA takes longer to make it fast than to run it.
 ONE_THREAD += JAX_DISABLE_MOST_OPTIMIZATIONS=1
 
-.PHONY: app test bench check sbom audit-pins lock fuzz clean
+.PHONY: app test system bench check sbom audit-pins lock fuzz clean
 
 app: $(VENV)/.app
 	$(BIN)/streamlit run app.py
 
+# What is installed from Debian is so while the types are checked.
 test: $(VENV)/.dev
+	$(MAKE) --jobs=3 system check $(VENV)/.tests
+	$(ONE_THREAD) $(BIN)/pytest --numprocesses auto --dist loadfile
+
+system:
 	! command -v apt-get >/dev/null || (command -v chromium && ls /usr/lib/postgresql/*/bin/initdb) >/dev/null 2>&1 \
 		|| ($(SUDO) apt-get update && $(SUDO) apt-get install --yes chromium postgresql)
-	$(MAKE) check
-	$(ONE_THREAD) $(BIN)/pytest --numprocesses auto --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -30,7 +33,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 
 # How fast the product is, against other ways and the machine's own limits; then the table in the README.
-bench: $(VENV)/.dev
+bench: $(VENV)/.tests
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-xrv.txt
 	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-bench.txt
 	$(BIN)/python -m benchmarks.speed --json benchmarks/speed.json
@@ -44,6 +47,9 @@ $(VENV)/.app: requirements.lock
 
 $(VENV)/.dev: $(VENV)/.app requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.lock
+	touch $@
+
+$(VENV)/.tests: $(VENV)/.dev requirements-xrv.txt requirements-ray.txt
 	[ -z "$(TORCH)" ] || $(BIN)/python -m pip install --quiet --no-deps --requirement requirements-xrv.txt
 	[ -z "$(TORCH)" ] || $(BIN)/python -m pip install --quiet torch
 	[ -z "$(RAY)" ] || $(BIN)/python -m pip install --quiet --requirement requirements-ray.txt

@@ -198,6 +198,19 @@ def bootstrap() -> str:
     return "\n".join([head, "|---|---:|---:|---:|", *rows])
 
 
+def int8() -> str:
+    """What benchmarks/int8.py measured."""
+    measured = json.loads((ROOT / "benchmarks" / "int8.json").read_text())
+    rows = [
+        f"| {name} | {tried['auroc_difference']['abnormal']:+.3f} | {tried['auroc_difference']['macro']:+.3f} | {tried['maps']['lowest_of_findings']:.3f} "
+        f"| {'yes' if tried['may_serve'] else 'no'} | {tried['times_as_fast']:.2f} | {tried['times_as_fast_under_openvino']:.2f} |"
+        for name, tried in measured.items()
+        if isinstance(tried, dict) and "may_serve" in tried
+    ]
+    head = f"| in INT8, on {measured['float32']['films']} held-out films | abnormal AUROC | macro AUROC | least correlation of a finding's maps | both kept | times as fast | … under OpenVINO |"
+    return "\n".join([head, "|---|---:|---:|---:|---|---:|---:|", *rows])
+
+
 def settings_table() -> str:
     """The settings with their variables and defaults."""
     rows = [
@@ -224,6 +237,7 @@ def updated(text: str) -> str:
         "notebook": notebook,
         "five": five_lines,
         "bootstrap": bootstrap,
+        "int8": int8,
         "against": lambda: readme_training.against(load_bundle(ROOT / "models" / "default").card),
         "training": readme_training.training_speed,
         "gate": readme_training.gate_sentence,
