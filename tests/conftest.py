@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,18 @@ def _old_objects_left_alone() -> None:
     million objects: that many do the frameworks consist of that the tests import."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _components_looked_for_once() -> Iterator[None]:
+    """Each run of an `AppTest` looks through the metadata of all installed packages, which takes longer than the page:
+    a server does that once, when it starts."""
+    from streamlit.components.v2 import manifest_scanner
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
+    yield
+    patch.undo()
 
 
 @pytest.fixture(scope="session")

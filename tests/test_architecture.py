@@ -186,6 +186,13 @@ def test_nothing_that_serving_imports_brings_them_along() -> None:
     assert done.stdout.split() == []
 
 
+def test_the_app_starts_without_what_takes_long_to_import_and_few_pages_need() -> None:
+    seldom = {*TRAINING_ONLY, "scipy.stats", "matplotlib", "sklearn", "pandera", "altair", "ray"}
+    program = f"import app, cxr.ui.server, sys; cxr.ui.server.load_pages(); print(*sorted({seldom} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def test_what_starts_and_watches_jobs_imports_neither() -> None:
     """Not even the worker does before its turn has come, nor the checks before a job is queued."""
     modules = tuple(name for name in SOURCES if f"{name}.".startswith("cxr.jobs."))

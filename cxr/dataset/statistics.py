@@ -5,14 +5,14 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from cxr.dataset.summary import DECADES, FOLLOW_UPS, Summary
 from cxr.dataset.table import SEXES, UNKNOWN, VIEWS
 from cxr.findings import CATEGORIES, FINDING_INDICES, FINDINGS, NO_FINDING_INDEX
 
 CONFIDENCE: Final = 0.95
-Z: Final = float(norm.ppf((1 + CONFIDENCE) / 2))
+Z: Final = float(ndtri((1 + CONFIDENCE) / 2))
 GROUPS: Final = {"view": (*VIEWS, UNKNOWN), "sex": (*SEXES, UNKNOWN), "age": (*DECADES, UNKNOWN)}
 """What prevalence can be split by, with the groups in order."""
 OTHER_AXES: Final = {"view": (2, 3), "sex": (1, 3), "age": (1, 2)}

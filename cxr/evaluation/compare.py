@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, rankdata
+from scipy.special import ndtr, ndtri
 
 from cxr.evaluation.metrics import CHUNK, CONFIDENCE, MIN_PATIENTS, Resamples, auroc, enough, estimate
 from cxr.evaluation.precision import check_scored
+from cxr.evaluation.ranks import midranks
 from cxr.model.card import Estimate
 
 Statistic = Callable[[np.ndarray | None], np.ndarray]
@@ -67,14 +68,14 @@ def delong(labels: np.ndarray, scores_a: np.ndarray, scores_b: np.ndarray) -> De
     if variance == 0 and difference != 0:
         return None
     deviation = variance**0.5
-    reach = float(norm.ppf((1 + CONFIDENCE) / 2)) * deviation
+    reach = float(ndtri((1 + CONFIDENCE) / 2)) * deviation
     return DeLong(
         auroc_a=float(beaten_a.sum()) / (positives * negatives),
         auroc_b=float(beaten_b.sum()) / (positives * negatives),
         difference=difference,
         low=max(difference - reach, -1.0),
         high=min(difference + reach, 1.0),
-        p=2 * float(norm.sf(abs(difference) / deviation)) if difference else 1.0,
+        p=2 * float(ndtr(-abs(difference) / deviation)) if difference else 1.0,
     )
 
 
@@ -182,8 +183,8 @@ def sensitivity_at_specificity(
 
 def _placements(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How many negatives each positive is above (m,), and how many positives each negative is above (n,)."""
-    ranks = rankdata(scores)
+    ranks = midranks(scores)
     return (
-        ranks[positive] - rankdata(scores[positive]),
-        ranks[~positive] - rankdata(scores[~positive]),
+        ranks[positive] - midranks(scores[positive]),
+        ranks[~positive] - midranks(scores[~positive]),
     )

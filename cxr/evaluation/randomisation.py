@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from scipy.stats import rankdata
 
 from cxr.evaluation.metrics import MIN_PATIENTS, RESAMPLES, estimate, resample_patients
+from cxr.evaluation.ranks import midranks
 from cxr.findings import FINDING_INDICES
 from cxr.model.bundle import MAPS
 from cxr.model.card import Estimate
@@ -176,7 +176,7 @@ def spearman(original: np.ndarray, other: np.ndarray) -> np.ndarray:
     Returns:
         Float, one axis less; NaN where `original` does not vary, 0 where only `other` does not.
     """
-    ranks = [rankdata(array, axis=-1) for array in (original, other)]
+    ranks = [midranks(array) for array in (original, other)]
     first, second = (rank - rank.mean(axis=-1, keepdims=True) for rank in ranks)
     size = np.sqrt((first**2).sum(axis=-1) * (second**2).sum(axis=-1))
     value = (first * second).sum(axis=-1) / np.where(size > 0, size, 1)

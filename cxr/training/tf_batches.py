@@ -18,6 +18,9 @@ PARSED: Final = 64
 """Records that are parsed at once."""
 MOST: Final = 2**31
 """More films than a window holds."""
+as_written: Final = tf.autograph.experimental.do_not_convert
+"""For functions of graphs without a Python `if` or `for` over tensors: TensorFlow would read and rewrite their source
+for each pipeline, which takes as long as the rest of making it."""
 
 
 class TensorFlowBatches:
@@ -51,6 +54,7 @@ class TensorFlowBatches:
         changes, noise = film_keys(config.seed, number)
         labels = tf.constant(self.labels, tf.float32)
 
+        @as_written
         def augmented(film: tf.Tensor, square: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             seeds = (tf.stack([tf.constant(key, tf.int64), film]) for key in (changes, noise))
             return tf_films.augment(square, config, *seeds)[..., None], tf.gather(labels, film)
@@ -62,6 +66,7 @@ class TensorFlowBatches:
         """(number, square) of the films of an epoch from the `first` on."""
         squares, size = self._squares, self.films.config.input_size
 
+        @as_written
         def chosen(films: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             found = tf.numpy_function(squares.__getitem__, [films], tf.uint8)
             return films, tf.ensure_shape(found, (None, size, size))
@@ -75,6 +80,7 @@ class TensorFlowBatches:
         found = self._records(windows).skip(first)
         return found.map(self._square, self.workers, deterministic=True)
 
+    @as_written
     def _square(self, film: tf.Tensor, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return film, tf_films.square(image, self.films.config.input_size)
 
@@ -90,6 +96,7 @@ class TensorFlowBatches:
             place[window.films] = np.arange(len(window.films))
         places = tf.constant(place)
 
+        @as_written
         def window_records(shards: tf.Tensor, films: tf.Tensor) -> tf.data.Dataset:
             # In whatever order the records come, the films of a window are then put into theirs.
             records = tf.data.Dataset.from_tensor_slices(shards).interleave(
@@ -97,6 +104,7 @@ class TensorFlowBatches:
             )
             ours = records.batch(PARSED).map(self._ours).unbatch().batch(MOST)
 
+            @as_written
             def ordered(found: tf.Tensor, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 order = tf.argsort(tf.gather(places, found))
                 found = tf.gather(found, order)
@@ -108,6 +116,7 @@ class TensorFlowBatches:
         data = tf.data.Dataset.from_tensor_slices((shards, films))
         return data.flat_map(window_records).prefetch(1).unbatch()
 
+    @as_written
     def _ours(self, records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """(number, encoded film) of those of some records that train."""
         one = tf.io.FixedLenFeature([], tf.string)

@@ -8,6 +8,7 @@ from cxr.radiograph import UnreadableFilm
 from cxr.radiograph.decoding_process import Limits
 from cxr.radiograph.header import Header
 from cxr.radiograph.isolated import Decoder
+from cxr.settings import ROOT
 from scripts.hostile_files.bombs import READ, bombs
 from scripts.hostile_files.parts import PATIENT
 
@@ -43,6 +44,14 @@ def test_hostile_file(bomb, decoders):
         assert outcome[0].isupper() and outcome.endswith(".") and outcome.isprintable() and len(outcome) < 200
     assert bomb.outcome in outcome
     assert PATIENT.partition("^")[0] not in outcome
+
+
+def test_what_security_says_of_each_is_what_comes_out():
+    table = (ROOT / "SECURITY.md").read_text().partition("| input | size | what comes out |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in table.splitlines()[2:]]
+    assert [name for name, _, _ in rows] == [bomb.name for bomb in BOMBS]
+    for (_, _, said), bomb in zip(rows, BOMBS, strict=True):
+        assert bomb.outcome in said or (bomb.slow and said == READ)
 
 
 @pytest.mark.parametrize(
