@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What is imported is compiled then; most of what these packages hold never is.
+PIP := $(BIN)/python -m pip install --quiet --no-compile
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 # `make test TORCH=` does without PyTorch (large where it comes with CUDA); the tests that need it are then skipped.
@@ -18,8 +20,8 @@ ONE_THREAD += JAX_DISABLE_MOST_OPTIMIZATIONS=1
 app: $(VENV)/.app
 	$(BIN)/streamlit run app.py
 
-# What is installed from Debian is so while the types are checked.
-test: $(VENV)/.dev
+# What comes from Debian is installed beside what comes from PyPI, and the types are checked meanwhile.
+test:
 	$(MAKE) --jobs=3 system check $(VENV)/.tests
 	$(ONE_THREAD) $(BIN)/pytest --numprocesses auto --dist loadfile
 
@@ -34,25 +36,25 @@ check: $(VENV)/.dev
 
 # How fast the product is, against other ways and the machine's own limits; then the table in the README.
 bench: $(VENV)/.tests
-	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-xrv.txt
-	$(BIN)/python -m pip install --quiet --no-deps --requirement requirements-bench.txt
+	$(PIP) --no-deps --requirement requirements-xrv.txt
+	$(PIP) --no-deps --requirement requirements-bench.txt
 	$(BIN)/python -m benchmarks.speed --json benchmarks/speed.json
 	$(BIN)/python -m scripts.update_readme
 
 $(VENV)/.app: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Python 3.11 to 3.13 is needed.")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(PIP) --requirement requirements.lock
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.app requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --requirement requirements-dev.lock
+	$(PIP) --requirement requirements-dev.lock
 	touch $@
 
 $(VENV)/.tests: $(VENV)/.dev requirements-xrv.txt requirements-ray.txt
-	[ -z "$(TORCH)" ] || $(BIN)/python -m pip install --quiet --no-deps --requirement requirements-xrv.txt
-	[ -z "$(TORCH)" ] || $(BIN)/python -m pip install --quiet torch
-	[ -z "$(RAY)" ] || $(BIN)/python -m pip install --quiet --requirement requirements-ray.txt
+	[ -z "$(TORCH)" ] || $(PIP) --no-deps --requirement requirements-xrv.txt
+	[ -z "$(TORCH)" ] || $(PIP) torch
+	[ -z "$(RAY)" ] || $(PIP) --requirement requirements-ray.txt
 	touch $@
 
 # What the app is made of, with licences, as CycloneDX; needs no network.
@@ -65,7 +67,7 @@ audit-pins: $(VENV)/.dev
 
 # Pin everything anew, for all supported versions of Python, after a change of requirements*.txt.
 lock: $(VENV)/.app
-	$(BIN)/python -m pip install --quiet uv
+	$(PIP) uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header requirements.txt -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header requirements.txt requirements-dev.txt \
 		-o requirements-dev.lock

@@ -124,7 +124,7 @@ def measured(given: dict[str, list[np.ndarray]], each: int) -> dict[str, Any]:
                 if way.behind is None and 255 - np.percentile(under, 75) < FAINT:
                     faint.append(seen[-1])
             rows.append({"way": way.name, "size": size, **_share(seen)})
-    return {"as they are": as_they_are, "films": len(bare), "rows": rows, "faint": _share(faint)}
+    return {"as they are": as_they_are, "films": len(bare), "rows": rows, "faint": {"below": FAINT, **_share(faint)}}
 
 
 def _share(seen: list[bool]) -> dict[str, float]:

@@ -55,8 +55,8 @@ def burned_text() -> str:
         [
             *lines,
             "",
-            "White letters where the film itself is nearly white (less than 40 grey levels apart) are mostly missed: "
-            f"{_share(found['faint'])} were seen. On films as they are, text was seen in {as_they_are}.",
+            f"White letters where the film itself is nearly white (less than {found['faint']['below']} grey levels apart) are "
+            f"mostly missed: {_share(found['faint'])} were seen. On films as they are, text was seen in {as_they_are}.",
         ]
     )
 
