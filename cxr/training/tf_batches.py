@@ -1,9 +1,10 @@
 """Batches of training films under TensorFlow: a tf.data pipeline from shards to augmented squares."""
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -18,9 +19,15 @@ PARSED: Final = 64
 """Records that are parsed at once."""
 MOST: Final = 2**31
 """More films than a window holds."""
-as_written: Final = tf.autograph.experimental.do_not_convert
-"""For functions of graphs without a Python `if` or `for` over tensors: TensorFlow would read and rewrite their source
-for each pipeline, which takes as long as the rest of making it."""
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+def as_written(function: Function) -> Function:
+    """For functions of graphs without a Python `if` or `for` over tensors.
+
+    TensorFlow would read and rewrite their source for each pipeline, which takes as long as the rest of making it.
+    """
+    return tf.autograph.experimental.do_not_convert(function)
 
 
 class TensorFlowBatches:
