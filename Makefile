@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What is imported is compiled then; most of what these packages hold never is.
+# pip compiles one file after the other; some that no Python of today can read are among them.
 PIP := $(BIN)/python -m pip install --quiet --no-compile
+COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 # `make test TORCH=` does without PyTorch (large where it comes with CUDA); the tests that need it are then skipped.
@@ -45,6 +46,7 @@ $(VENV)/.app: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Python 3.11 to 3.13 is needed.")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --requirement requirements.lock
+	$(COMPILE)
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.app requirements-dev.lock
@@ -55,6 +57,7 @@ $(VENV)/.tests: $(VENV)/.dev requirements-xrv.txt requirements-ray.txt
 	[ -z "$(TORCH)" ] || $(PIP) --no-deps --requirement requirements-xrv.txt
 	[ -z "$(TORCH)" ] || $(PIP) torch
 	[ -z "$(RAY)" ] || $(PIP) --requirement requirements-ray.txt
+	$(COMPILE)
 	touch $@
 
 # What the app is made of, with licences, as CycloneDX; needs no network.

@@ -158,18 +158,18 @@ def main(arguments: Sequence[str]) -> None:
             square = np.frombuffer(read_bytes(memory, 4 * int(np.prod(shape))), np.float32).reshape(shape)
             os.close(memory)
             if loaded != sha256:
-                bundle = load_bundle(Path(asked["bundle"]))
-                if bundle.sha256 != sha256:
+                found = load_bundle(Path(asked["bundle"]))
+                if found.sha256 != sha256:
                     raise BundleRejected("Another model serves by now. Reload the page.")
                 # TensorFlow is imported here, and nowhere in the app.
                 from cxr.model.export import load_keras
                 from cxr.model.second_opinion import second_opinion
 
-                model, loaded = load_keras(bundle), sha256
+                model, categories, loaded = load_keras(found), found.card.categories, sha256
             answer: Message = {}
             if "method" in asked:
                 finding, methods = asked["finding"], (asked["method"],)
-                ((_, grid),) = second_opinion(model, square, finding, methods, bundle.card.categories)
+                ((_, grid),) = second_opinion(model, square, finding, methods, categories)
                 answer = {"map": None if grid is None else grid.tolist()}
         except BundleRejected as error:
             answer = {"rejected": str(error)}
