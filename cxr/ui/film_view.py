@@ -47,7 +47,8 @@ def show_film(session: Readings, key: str, verdict: Verdict, bundle: Bundle) -> 
         finding = st.selectbox(
             "Heatmap to download, or to compare",
             names,
-            format_func=lambda name: _option(name, verdict),
+            # Without the probability: the browser keeps what was chosen as it was written when it was.
+            format_func=display_name,
             key=f"finding-{key}",
             help="For the picture beside this list and the second opinion below. The film above has a list of its own.",
         )
