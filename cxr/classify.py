@@ -32,8 +32,9 @@ SEEMS_INVERTED: Final = (
 )
 NO_GREY_SCALE: Final = "Which way round the grey scale of this picture is can't be told."
 UNREADABLE: Final = "unreadable"
-"""Kind of refusal of a file that can't be read as a film; the others are those of `Scope.reason`, and `TURNED`."""
+"""Kind of refusal of a file that can't be read as a film; the others are those of `Scope.reason`, and the next two."""
 TURNED: Final = "turned"
+GREY_SCALE: Final = "grey_scale"
 LIES: Final[dict[Turn, str]] = {
     "left": "The film seems to lie on its side",
     "right": "The film seems to lie on its side",
@@ -90,7 +91,7 @@ class Refusal:
     Attributes:
         name: what the file is called.
         reason: why, in one sentence.
-        kind: the same for programs: "unreadable", "turned", or as of `Scope.reason`.
+        kind: the same for programs: "unreadable", "turned", "grey_scale", or as of `Scope.reason`.
         grey: uint8 (height, width), the film for display; None where the file could not be read.
         facts: what the file says of itself; None where it could not be read.
         placement: what was done to the file's picture.
@@ -122,7 +123,7 @@ def answer(engine: Engine, name: str, data: bytes, *, placement: Placement = UNT
     try:
         film = decoder().read(data)
     except UnreadableFilm as error:
-        return Refusal(name, str(error))
+        return Refusal(name, str(error), placement=placement)
     seen = placement if placement.grey_said else replace(placement, inverted=False)
     film = seen.film(film)
     prediction, scope = _asked(engine, film)
@@ -152,7 +153,7 @@ def _refused(scope: Scope, seen: Placement) -> tuple[str, str] | None:
     if scope.refusal is not None:
         return scope.reason or "unknown", scope.refusal
     if scope.inverted and not seen.grey_said:
-        return "unknown", NO_GREY_SCALE
+        return GREY_SCALE, NO_GREY_SCALE
     if scope.turn in LIES and not seen.lies_said:
         return TURNED, f"{LIES[scope.turn]}. The model knows upright films only, so it gives no verdict on this one."
     return None

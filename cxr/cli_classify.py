@@ -6,7 +6,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
-from cxr.classify import HEATMAP_OPACITY, Reading, Refusal, answer, as_json, as_refused_json, heatmap, png_note
+from cxr.classify import (
+    GREY_SCALE,
+    HEATMAP_OPACITY,
+    Reading,
+    Refusal,
+    answer,
+    as_json,
+    as_refused_json,
+    heatmap,
+    png_note,
+)
 from cxr.evaluation.words import NOT_IN_MODEL
 from cxr.files import printable
 from cxr.model.card import Card
@@ -110,6 +120,8 @@ def _refused_text(refusal: Refusal) -> str:
     lines = [f"{printable(refusal.name)}: not analysed. {refusal.reason}"]
     if refusal.turn is not None:
         lines.append(f"  note: --turn {refusal.turn} has it seen upright, --turn none as it is")
+    if refusal.kind == GREY_SCALE:
+        lines.append("  note: --grey as-is or --grey inverted says which way round it is")
     return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ from cxr.settings import settings
 
 KINDS: Final = frozenset(
     ("unreadable", "turned", "lateral", "other_body_part", "slice", "not_a_film", "blank", "saturated", "tiny",
-     "cropped", "unknown")
+     "cropped", "grey_scale", "unknown")
 )  # fmt: skip
 """Why a film is refused; any other word is counted as "other"."""
 SECONDS: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)

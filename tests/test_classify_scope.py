@@ -61,7 +61,9 @@ def test_a_refusal_without_a_kind_is_of_an_unknown_one() -> None:
 
 
 def test_what_cannot_be_read_cannot_be_looked_at() -> None:
-    found = answer(ScopedEngine(None), "x", b"no film")
+    said = UNTOUCHED.then("invert")
+    found = answer(ScopedEngine(None), "x", b"no film", placement=said)
+    assert (found.placement, found.placement.grey_said) == (said, True)
     assert (found.kind, found.grey, found.facts) == ("unreadable", None, None)
 
 
@@ -80,8 +82,10 @@ def test_an_inverted_film_is_corrected_said_and_asked_about_again() -> None:
 
 def test_a_film_whose_grey_scale_is_never_right_is_refused() -> None:
     found = given(lambda film: Scope(inverted=True))
-    assert (found.reason, found.kind) == (NO_GREY_SCALE, "unknown")
-    # Until a reader says which way round it is.
+    assert (found.reason, found.kind) == (NO_GREY_SCALE, "grey_scale")
+    # Until a reader says which way round it is: as it is shown, or the other way.
+    shown = given(lambda film: Scope(inverted=True), replace(found.placement, grey_said=True))
+    np.testing.assert_array_equal(shown.grey, found.grey)
     assert isinstance(given(lambda film: Scope(inverted=True), found.placement.then("invert")), Reading)
 
 
@@ -218,6 +222,7 @@ def test_command_line_says_why_and_what_to_do(classify) -> None:
     ]
     assert [found["corrected"] for found in wrong] == [[], ["inverted"]]
     assert all(SEEMS_INVERTED in found["warnings"] for found in wrong)
+    assert "--grey as-is or --grey inverted" in classify(lambda film: Scope(inverted=True))[2]
 
 
 def test_command_line_knows_every_turn() -> None:

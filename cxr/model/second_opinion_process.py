@@ -35,6 +35,10 @@ ANSWER_SECONDS: Final = 120.0
 """For one answer: loading TensorFlow takes about ten seconds, Score-CAM on two slow cores a few."""
 
 
+WAIT_SECONDS: Final = 20.0
+"""For others, whose films would wait meanwhile: whoever waits has a turn in the line."""
+
+
 class NoSecondOpinion(RuntimeError):
     """It can't be had at present, in a sentence."""
 
@@ -80,7 +84,9 @@ class SecondOpinions:
             self._end()
 
     def _ask(self, bundle: Bundle, wanted: Message, square: np.ndarray) -> Message:
-        with self._lock:
+        if not self._lock.acquire(timeout=WAIT_SECONDS):
+            raise NoSecondOpinion("It is computed for others at present. Try again.")
+        try:
             if self._timer is not None:
                 self._timer.cancel()
             used = self._sock is not None
@@ -97,9 +103,15 @@ class SecondOpinions:
                 self._end()
                 why = "took too long" if isinstance(error, TimeoutError) else "ended before it was done"
                 raise NoSecondOpinion(f"The program that computes it {why}. Try again.") from error
+            except BaseException:
+                # In the middle of an answer it can't be asked for another.
+                self._end()
+                raise
             self._timer = threading.Timer(self._idle_seconds, self.close)
             self._timer.daemon = True
             self._timer.start()
+        finally:
+            self._lock.release()
         if "rejected" in message:
             raise BundleRejected(str(message["rejected"]))
         if "failed" in message:
@@ -111,7 +123,7 @@ class SecondOpinions:
         memory = shared_memory(max(1, data.nbytes))
         try:
             write_bytes(memory, data.tobytes())
-            about = {"bundle": str(bundle.path), "sha256": bundle.sha256, "shape": data.shape}
+            about = {"bundle": str(bundle.path.absolute()), "sha256": bundle.sha256, "shape": data.shape}
             sock.settimeout(ANSWER_SECONDS)
             send(sock, about | wanted, memory)
         finally:
@@ -155,8 +167,10 @@ def main(arguments: Sequence[str]) -> None:
             shape, sha256 = asked["shape"], asked["sha256"]
             if memory is None:
                 raise ValueError("no film came with it")
-            square = np.frombuffer(read_bytes(memory, 4 * int(np.prod(shape))), np.float32).reshape(shape)
-            os.close(memory)
+            try:
+                square = np.frombuffer(read_bytes(memory, 4 * int(np.prod(shape))), np.float32).reshape(shape)
+            finally:
+                os.close(memory)
             if loaded != sha256:
                 found = load_bundle(Path(asked["bundle"]))
                 if found.sha256 != sha256:

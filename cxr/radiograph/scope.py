@@ -147,8 +147,7 @@ class ScopeModel:
         scores = self.scores(features[None], picture(square)[None])[0]
         far = float(self.distances(features[None])[0])
         scope = self.judge(film.facts, sample(square), scores, far)
-        # Of an inverted film the caller asks again, and text takes longer to look for than all the rest.
-        if scope.refusal is None and not scope.inverted and burned_text(film.grey):
+        if scope.refusal is None and burned_text(film.grey):
             return replace(scope, warnings=(*scope.warnings, TEXT))
         return scope
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cxr.classify import TURNED, UNREADABLE
+from cxr.classify import GREY_SCALE, TURNED, UNREADABLE
 
 SHORT: Final = {
     "lateral": "lateral film",
@@ -15,6 +15,7 @@ SHORT: Final = {
     "cropped": "only a part of a film",
     "unknown": "no frontal chest film",
     TURNED: "seems turned",
+    GREY_SCALE: "grey scale unclear",
     UNREADABLE: "can't be read",
 }
 """Kind of refusal -> the same in a few words, for lists."""
@@ -30,6 +31,7 @@ TO_DO: Final = {
     "tiny": "Give the model the film as it came from the device, not a preview of it.",
     "cropped": "Give the model the whole film.",
     TURNED: "Turn it with the button over the film; it is read at once. If it lies as it should, say so there.",
+    GREY_SCALE: "Say which way round it is: under “Turn” over the film, “As it is shown” or “Invert the grey scale”.",
 }
 """Kind of refusal -> what the reader can do about it."""
 
@@ -47,4 +49,4 @@ def to_do(kind: str | None) -> str:
     """What the reader can do about a refusal, in a sentence or two; "" where there is nothing but another file."""
     if kind is None or kind == UNREADABLE:
         return ""
-    return " ".join(filter(None, (TO_DO.get(kind), None if kind == TURNED else MISTAKEN)))
+    return " ".join(filter(None, (TO_DO.get(kind), None if kind in (TURNED, GREY_SCALE) else MISTAKEN)))

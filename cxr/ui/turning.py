@@ -59,8 +59,13 @@ def show_menu(lies: Placement, place: Place, key: str, *, disabled: bool = False
                 label, icon=icon, on_click=place, args=(lies.then(step),), key=f"{key}-menu-{step}",
                 width="stretch",
             )  # fmt: skip
+        shown = replace(lies, lies_said=True, grey_said=True)
+        st.button(
+            "As it is shown", icon=":material/check:", on_click=place, args=(shown,), key=f"{key}-menu-shown",
+            disabled=lies.lies_said and lies.grey_said, width="stretch",
+        )  # fmt: skip
         st.button(
             "As the file has it", icon=":material/undo:", on_click=place, args=(AS_FILED,), key=f"{key}-menu-undo",
             disabled=lies == AS_FILED, width="stretch",
         )  # fmt: skip
-        st.caption("It is read anew as you see it then.")
+        st.caption("It is read anew, as you say.")

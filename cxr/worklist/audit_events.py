@@ -17,7 +17,7 @@ from cxr.radiograph.placement import AS_IT_IS, INVERTED, WORDS
 
 REFUSALS: Final = (
     "unreadable", "turned", "lateral", "other_body_part", "slice", "not_a_film", "blank", "saturated", "tiny",
-    "cropped", "unknown",
+    "cropped", "grey_scale", "unknown",
 )  # fmt: skip
 """Kinds of refusal (`cxr.classify.Refusal`)."""
 

@@ -54,9 +54,10 @@ def turn_film(db: Database, number: int, placement: Placement, who: str) -> None
         film.warnings = [known for known in film.warnings if known == OTHER_PATIENT]
         study.model = study.abnormal = study.verdict = None
         study.critical, study.findings = [], []
-        grey = {"grey": INVERTED if placement.inverted else AS_IT_IS} if placement.grey_said else {}
+        said = {"lies": placement.words} if placement.lies_said else {}
+        if placement.grey_said:
+            said["grey"] = INVERTED if placement.inverted else AS_IT_IS
         record(
-            session, who=who, event=Event.TURNED, what=f"film {number}", study=study.id, film=number,
-            lies=placement.words, **grey,
+            session, who=who, event=Event.TURNED, what=f"film {number}", study=study.id, film=number, **said,
         )  # fmt: skip
     BELL.ring()

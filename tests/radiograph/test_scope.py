@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from cxr.radiograph import Facts, Radiograph
+from cxr.radiograph import Facts, Radiograph, scope
+from cxr.radiograph.box import Box
 from cxr.radiograph.scope import Scope, ScopeModel
 from cxr.radiograph.scope_vector import GRID, picture, prepared
 
@@ -191,3 +192,12 @@ def test_a_file_is_read_for_its_own_graph_only(tmp_path: Path) -> None:
     np.savez(tmp_path / "less.npz", kinds=np.array(KINDS))
     with pytest.raises(KeyError):
         ScopeModel.load(tmp_path / "less.npz", 2)
+
+
+@pytest.mark.parametrize("kind", ["frontal", "inverted"])
+def test_text_is_told_of_whichever_way_round_the_grey_scale_seems(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever says that it is right is not asked again."""
+    monkeypatch.setattr(scope, "burned_text", lambda grey: (Box(0, 0, 10, 40),))
+    found = said(kind)
+    assert found.inverted == (kind == "inverted")
+    assert scope.TEXT in found.warnings

@@ -43,4 +43,4 @@ def _turn(db: Database, film: int, reader: str, placement: Placement) -> None:
     try:
         turn_film(db, film, placement, reader)
     except (DatabaseUnavailable, InReading, NoSuchFilm) as error:
-        st.toast(f"Not turned. {error}", icon=":material/error:")
+        st.toast(f"Not changed. {error}", icon=":material/error:")
