@@ -213,4 +213,7 @@ def serving_import(changed_settings: pytest.MonkeyPatch, imported_bundle: Bundle
     changed_settings.setenv("CXR_MODELS_DIR", str(folder.parent))
     changed_settings.setenv("CXR_MODEL", folder.name)
     settings.cache_clear()
+    # A thread that an earlier test left may have been making the settings of before at that moment.
+    while settings().models_dir != folder.parent:
+        settings.cache_clear()
     return load_bundle(folder)
