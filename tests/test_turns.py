@@ -4,12 +4,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
-from until import until
+import until as waiting
 
 from cxr.settings import settings
 from cxr.turns import Line, LineFull, Place, reading_line
+
+until = partial(waiting.until, seconds=20)
 
 
 class Stop(BaseException):

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def until(done: Callable[[], object], seconds: float = 90) -> None:
+def until(done: Callable[[], object], seconds: float = 60) -> None:
     """Return when it is so; it fails where that takes longer."""
     end = time.monotonic() + seconds
     while not done():

@@ -33,8 +33,6 @@ IDLE_SECONDS: Final = 600.0
 """How long the process is kept for the next one who asks."""
 ANSWER_SECONDS: Final = 120.0
 """For one answer: loading TensorFlow takes about ten seconds, Score-CAM on two slow cores a few."""
-
-
 WAIT_SECONDS: Final = 20.0
 """For others, whose films would wait meanwhile: whoever waits has a turn in the line."""
 

@@ -3,14 +3,14 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import until as waiting
 from ray_cluster import TOKEN, free_ports
-from until import until
 
 from cxr import jobs
 from cxr.jobs import actions, cluster, estimate
@@ -58,6 +58,11 @@ class Place:
     def worker(self, *command: object) -> None:
         """Let jobs be done by that script from now on."""
         self.backend.command = (sys.executable, *map(str, command))
+
+
+def until(done: Callable[[], object], seconds: float = 240) -> None:
+    """Wait for something to be so: a training process takes its time to start, or to end."""
+    waiting.until(done, seconds)
 
 
 def ended(job_id: str, seconds: float = 240) -> jobs.Job:

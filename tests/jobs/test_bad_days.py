@@ -6,8 +6,7 @@ import os
 import subprocess
 
 import pytest
-from conftest import Place
-from until import until
+from conftest import Place, until
 
 from cxr import jobs
 from cxr.jobs import State, actions, local, machine

@@ -4,8 +4,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from conftest import Place
-from until import until
+from conftest import Place, until
 
 from cxr import jobs
 from cxr.jobs import data_checks, estimate, machine

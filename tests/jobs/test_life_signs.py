@@ -9,8 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ended, pid_of
-from until import until
+from conftest import ended, pid_of, until
 
 from cxr import jobs
 from cxr.jobs import State, process

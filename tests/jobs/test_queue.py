@@ -4,8 +4,7 @@ import os
 import signal
 
 import pytest
-from conftest import FAKE, ended, log_of, pid_of
-from until import until
+from conftest import FAKE, ended, log_of, pid_of, until
 
 from cxr import jobs
 from cxr.jobs import State

@@ -6,9 +6,8 @@ from contextlib import suppress
 import pandas as pd
 import psutil
 import pytest
-from conftest import FAKE, TINY, Place, ended, log_of, start_on_ray, use_cluster, why_not_on_ray
+from conftest import FAKE, TINY, Place, ended, log_of, start_on_ray, until, use_cluster, why_not_on_ray
 from ray_cluster import TOKEN, RayCluster, command
-from until import until
 
 from cxr import jobs
 from cxr.jobs import State, actions, cluster

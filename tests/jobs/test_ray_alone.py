@@ -9,8 +9,7 @@ import sys
 from datetime import timedelta
 
 import pytest
-from conftest import FAKE, start_on_ray, use_cluster, why_not_on_ray
-from until import until
+from conftest import FAKE, start_on_ray, until, use_cluster, why_not_on_ray
 
 from cxr import jobs
 from cxr.jobs import State, cluster, ray_backend

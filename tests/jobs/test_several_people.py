@@ -10,8 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 import starter
-from conftest import FAKE, ended, pid_of
-from until import until
+from conftest import FAKE, ended, pid_of, until
 
 from cxr import jobs
 from cxr.jobs import State

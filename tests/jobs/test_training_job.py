@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TINY, ended, fill_disk, log_of, mounted, pid_of
-from until import until
+from conftest import TINY, ended, fill_disk, log_of, mounted, pid_of, until
 
 from cxr import jobs
 from cxr.dataset.index import scan

@@ -3,8 +3,7 @@
 import shutil
 
 import pytest
-from conftest import Place, ended, log_of
-from until import until
+from conftest import Place, ended, log_of, until
 
 from cxr import jobs
 from cxr.jobs import State, worker

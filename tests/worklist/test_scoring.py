@@ -5,12 +5,13 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pytest
+import until as waiting
 from small_films import CARD, Brightness, dicom, png
 from sqlalchemy import func, select, update
-from until import until
 
 from cxr.classify import NO_SCOPE_CHECK
 from cxr.findings import FINDINGS
@@ -42,6 +43,9 @@ def rows(database, kind=Film):
 def change(database, kind, **values):
     with database.writing() as session:
         session.execute(update(kind).values(**values))
+
+
+until = partial(waiting.until, seconds=90)
 
 
 @pytest.fixture
